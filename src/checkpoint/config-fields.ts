@@ -98,6 +98,12 @@ export class Fields {
 /** A value as short JSON. */
 export function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  const text = JSON.stringify(value) ?? String(value);
+  let text: string;
+  try {
+    text = JSON.stringify(value);
+  } catch {
+    // Nested deeper than the stack.
+    text = Array.isArray(value) ? "a list" : "an object";
+  }
   return text.length > 120 ? `${text.slice(0, 117)}...` : text;
 }
