@@ -1,0 +1,128 @@
+import type { Hash } from "node:crypto";
+import { createHash } from "node:crypto";
+import type { FileHandle } from "node:fs/promises";
+import { mkdir, open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+
+/** How much of the file is read at once when its hash is taken up again. */
+const pieceBytes = 1 << 20;
+
+/**
+ * `<etag>.incomplete` while it grows, with the hash of everything in it, so that a finished file was read only once:
+ * as it came. A file is never whole in memory.
+ */
+export class PartialFile {
+  readonly path: string;
+  readonly size: number;
+  readonly etag: string;
+  readonly #handle: FileHandle;
+  #hash: Hash | undefined;
+  #offset = 0;
+
+  private constructor(path: string, size: number, etag: string, handle: FileHandle) {
+    this.path = path;
+    this.size = size;
+    this.etag = etag;
+    this.#handle = handle;
+    this.#hash = contentHash(etag, size);
+  }
+
+  /** Takes up what an earlier run left, if anything, and hashes it. `onHashed` hears how many bytes are done. */
+  static async open(
+    path: string,
+    expected: { size: number; etag: string },
+    signal: AbortSignal | undefined,
+    onHashed: (hashed: number, present: number) => void,
+  ): Promise<PartialFile> {
+    await mkdir(dirname(path), { recursive: true });
+    // Not "r+", which wants the file to be there, and not "a+", whose writes all go to the end.
+    const handle = await open(path, "a").then(async (made) => {
+      await made.close();
+      return await open(path, "r+");
+    });
+    const partial = new PartialFile(path, expected.size, expected.etag, handle);
+    try {
+      const present = (await handle.stat()).size;
+      if (present > expected.size) await partial.restart();
+      else await partial.#takeUp(present, signal, onHashed);
+      return partial;
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  /** How many bytes are there. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  get complete(): boolean {
+    return this.#offset === this.size;
+  }
+
+  async append(chunk: Uint8Array): Promise<void> {
+    for (let written = 0; written < chunk.length; ) {
+      const { bytesWritten } = await this.#handle.write(
+        chunk,
+        written,
+        chunk.length - written,
+        this.#offset + written,
+      );
+      written += bytesWritten;
+    }
+    this.#hash?.update(chunk);
+    this.#offset += chunk.length;
+  }
+
+  /** Throws away what is there. */
+  async restart(): Promise<void> {
+    await this.#handle.truncate(0);
+    this.#offset = 0;
+    this.#hash = contentHash(this.etag, this.size);
+  }
+
+  /** The hash of the content where the etag is one, to be compared with it; undefined for other etags. Ask once. */
+  takeDigest(): string | undefined {
+    const digest = this.#hash?.digest("hex");
+    this.#hash = undefined;
+    return digest;
+  }
+
+  /** Gives the finished file its name, after its bytes are safely on the disk. */
+  async keepAs(path: string): Promise<void> {
+    await this.#handle.sync();
+    await rename(this.path, path);
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.path, { force: true });
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+
+  async #takeUp(
+    present: number,
+    signal: AbortSignal | undefined,
+    onHashed: (hashed: number, present: number) => void,
+  ): Promise<void> {
+    const piece = new Uint8Array(Math.min(pieceBytes, present));
+    while (this.#offset < present) {
+      signal?.throwIfAborted();
+      const { bytesRead } = await this.#handle.read(piece, 0, piece.length, this.#offset);
+      if (bytesRead === 0) break;
+      this.#hash?.update(piece.subarray(0, bytesRead));
+      this.#offset += bytesRead;
+      onHashed(this.#offset, present);
+    }
+  }
+}
+
+/** The hub's etags: 64 hex digits are the SHA-256 of the bytes (LFS), 40 the SHA-1 of git's blob object. */
+function contentHash(etag: string, size: number): Hash | undefined {
+  if (/^[0-9a-f]{64}$/.test(etag)) return createHash("sha256");
+  if (/^[0-9a-f]{40}$/.test(etag)) return createHash("sha1").update(`blob ${size}\0`);
+  return undefined;
+}
