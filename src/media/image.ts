@@ -91,8 +91,8 @@ export function checkByteLength(source: string, byteLength: number, limits: Imag
 export function checkRGBImage(image: RGBImage, source = "image", limits = defaultImageLimits): RGBImage {
   const { width, height, data } = image;
   checkSize(source, width, height, limits);
-  if (!(data instanceof Uint8Array) && !((data as unknown) instanceof Uint8ClampedArray)) {
-    throw new MediaError(source, "data must be a Uint8Array of RGB bytes");
+  if (!(data instanceof Uint8Array)) {
+    throw new MediaError(source, "data must be a Uint8Array of RGB bytes; copy it with Uint8Array.from");
   }
   const wanted = width * height * 3;
   if (data.length !== wanted) {

@@ -24,6 +24,8 @@ interface Chunks {
   exif: Uint8Array | undefined;
   /** The IDAT chunks, one zlib stream together. */
   compressed: Uint8Array[];
+  /** The file ends inside its last IDAT chunk. */
+  cut: boolean;
 }
 
 const [gray, truecolor, indexed, grayAlpha, truecolorAlpha] = [0, 2, 3, 4, 6];
@@ -76,7 +78,7 @@ function readHeader(bytes: Uint8Array, source: string): Header {
 
 /**
  * Walks the chunks. The check sums of IHDR and PLTE are verified, as in Pillow; the pixels have zlib's own. A file cut
- * short after its last pixel is still whole to Pillow, and so is it here: `inflate` says when pixels are missing.
+ * short after its last pixel still opens in Pillow, and so it does here: `inflate` says when pixels are missing.
  */
 function readChunks(bytes: Uint8Array, source: string, limits: ImageLimits): Chunks {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -84,6 +86,7 @@ function readChunks(bytes: Uint8Array, source: string, limits: ImageLimits): Chu
   let palette = new Uint8Array();
   let exif: Uint8Array | undefined;
   const compressed: Uint8Array[] = [];
+  let cut = false;
   for (let position = 8; position + 8 <= bytes.length; ) {
     const length = view.getUint32(position);
     const type = String.fromCharCode(...bytes.subarray(position + 4, position + 8));
@@ -101,12 +104,15 @@ function readChunks(bytes: Uint8Array, source: string, limits: ImageLimits): Chu
       checkSize(source, header.width, header.height, limits);
     } else if (type === "PLTE") palette = data.slice(0, 768);
     else if (type === "eXIf") exif = data;
-    else if (type === "IDAT") compressed.push(data);
+    else if (type === "IDAT") {
+      compressed.push(data);
+      cut = end > bytes.length;
+    }
     position = end + 4;
   }
   if (!header)
     throw new MediaError(source, "this PNG is damaged or cut short: no IHDR chunk; get the whole file");
-  return { header, palette, exif, compressed };
+  return { header, palette, exif, compressed, cut };
 }
 
 /** One byte a sample: low depths are unpacked (gray ones stretched to 0..255), 16 bits shortened. */
@@ -177,7 +183,7 @@ export async function decodePng(
   });
   // Each row carries one byte more: its filter.
   const total = passes.reduce((sum, pass) => sum + pass.rows * (pass.rowBytes + 1), 0);
-  const filtered = await inflate(chunks.compressed, total, source);
+  const filtered = await inflate(chunks.compressed, total, chunks.cut, source);
 
   const data = new Uint8Array(width * height * 3);
   let read = 0;
