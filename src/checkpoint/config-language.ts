@@ -122,7 +122,7 @@ function refuseNarrowWindow(fields: Fields, architecture: "Qwen2" | "Phi3"): voi
   fields.refuse("sliding_window", window < context, `has to reach the whole context of ${context}`);
 }
 
-/** A token id; the first, where the config lists several. Ids may lie beyond the vocabulary: they are never looked up. */
+/** A token id; the first, where the config lists several. */
 function tokenId(fields: Fields, name: string): number | undefined {
   const value = fields.value(name);
   if (value === undefined) return undefined;
