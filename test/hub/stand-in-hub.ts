@@ -117,9 +117,15 @@ export class StandInHub {
 
   #list(response: ServerResponse, revision: string): void {
     const fault = this.listingFaults.shift();
-    if (fault !== undefined) return fail(response, fault);
+    if (fault !== undefined) {
+      fail(response, fault);
+      return;
+    }
     const commit = revision === this.commit ? revision : this.revisions.get(revision);
-    if (commit === undefined) return refuse(response, 404, "RevisionNotFound");
+    if (commit === undefined) {
+      refuse(response, 404, "RevisionNotFound");
+      return;
+    }
     const siblings = [...this.files.keys()].map((rfilename) => ({ rfilename }));
     response.setHeader("content-type", "application/json");
     response.end(JSON.stringify({ id: this.repository, sha: commit, siblings }));
@@ -131,7 +137,10 @@ export class StandInHub {
     const lie = this.lies.get(file);
     const headers: Record<string, string> = { "x-repo-commit": this.commit, etag: `"${this.etag(file)}"` };
     const fault = request.method === "HEAD" ? this.headFaults.get(file)?.shift() : undefined;
-    if (fault !== undefined) return fail(response, fault);
+    if (fault !== undefined) {
+      fail(response, fault);
+      return;
+    }
     if (isLarge(file)) {
       headers["x-linked-etag"] = `"${this.etag(file)}"`;
       headers["x-linked-size"] = String(bytes.length);
@@ -157,7 +166,10 @@ export class StandInHub {
     headers: Record<string, string>,
   ): void {
     const fault = this.faults.get(recorded.file)?.shift();
-    if (fault?.kind === "html" || fault?.kind === "status") return fail(response, fault);
+    if (fault?.kind === "html" || fault?.kind === "status") {
+      fail(response, fault);
+      return;
+    }
     let bytes = this.files.get(recorded.file)!;
     if (fault?.kind === "corrupt") {
       bytes = Buffer.from(bytes);

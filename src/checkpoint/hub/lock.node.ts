@@ -117,7 +117,7 @@ function isGone(mark: string): boolean {
 }
 
 /** Process ids mean something within one machine, and on Linux within one process namespace of it. */
-function machine(): string {
+export function machine(): string {
   try {
     return `${hostname()} ${readlinkSync("/proc/self/ns/pid")}`;
   } catch {

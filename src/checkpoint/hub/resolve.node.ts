@@ -25,7 +25,7 @@ export async function resolveSource(source: string, options: PullOptions = {}): 
     return (await pull(source, options)).folder;
   } catch (error) {
     // A folder's name with a typing error looks like a hub id that is not there.
-    if (!(error instanceof HubError) || (error.status !== 401 && error.status !== 404)) throw error;
+    if (!(error instanceof HubError) || error.file !== undefined) throw error;
     const { status, message } = error;
     throw new HubError(source, `there is no such folder; and as a hub id, ${message}`, {
       status,
