@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { DisposedError, FileError } from "../errors.ts";
 import { openFolder } from "./folder.node.ts";
 import { loadMapper } from "./map.node.ts";
@@ -218,6 +218,20 @@ describe("openFolder", () => {
     );
     await files.close();
   });
+});
+
+it("reads piece by piece without koffi", async () => {
+  vi.doMock("koffi", () => {
+    throw new Error("not installed");
+  });
+  vi.resetModules();
+  const { openFolder: openWithout } = await import("./folder.node.ts");
+  const files = await openWithout(root, { mapFrom: 1 });
+  expect(files.mapped).toBe(false);
+  expect(Buffer.from(await files.read("data.bin", 5, 500)).equals(content.subarray(5, 500))).toBe(true);
+  await files.close();
+  vi.doUnmock("koffi");
+  vi.resetModules();
 });
 
 it.skipIf(!canMap)("a file that cannot be mapped is not", async () => {
