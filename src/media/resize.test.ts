@@ -90,6 +90,19 @@ describe("resizeBicubic", () => {
     );
   });
 
+  it("goes down before across only when over 100 times as high as wide and losing height", () => {
+    const narrow = (height: number): RGBImage => ({
+      width: 3,
+      height,
+      data: new Uint8Array(9 * height).map((_, i) => Math.imul(i, 2654435761) >>> 24),
+    });
+    const acrossThenDown = (image: RGBImage, height: number) =>
+      sha256(resizeBicubic(resizeBicubic(image, 50, image.height), 50, height).data);
+    expect(sha256(resizeBicubic(narrow(300), 50, 60).data)).toBe(acrossThenDown(narrow(300), 60));
+    expect(sha256(resizeBicubic(narrow(301), 50, 60).data)).not.toBe(acrossThenDown(narrow(301), 60));
+    expect(sha256(resizeBicubic(narrow(301), 50, 400).data)).toBe(acrossThenDown(narrow(301), 400));
+  });
+
   it("copies an image that keeps its size", () => {
     fc.assert(
       fc.property(images, (image) => {

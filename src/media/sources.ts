@@ -22,10 +22,8 @@ const isRGBImage = (source: object): source is RGBImage =>
 
 /** An address as messages show it: without password, and not a megabyte of it. */
 function nameOf(url: URL): string {
-  const shown = new URL(url);
-  shown.username = "";
-  shown.password = "";
-  return shown.href.length > 200 ? `${shown.href.slice(0, 100)}…` : shown.href;
+  const shown = url.href.replace(/\/\/[^/@]*@/, "//");
+  return shown.length > 200 ? `${shown.slice(0, 100)}…` : shown;
 }
 
 /** The body, read up to the byte limit and no further. */
@@ -61,6 +59,12 @@ async function readBody(response: Response, source: string, limits: ImageLimits)
 async function download(url: URL, options: LoadImageOptions, limits: ImageLimits): Promise<Uint8Array> {
   const { signal } = options;
   const source = nameOf(url);
+  if (url.username || url.password) {
+    throw new MediaError(
+      source,
+      "an address with a user or password is not fetched; send headers through fetch",
+    );
+  }
   const isWeb = url.protocol === "http:" || url.protocol === "https:";
   const get = isWeb ? (options.fetch ?? fetch) : fetch;
   try {

@@ -1,7 +1,10 @@
-import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { MediaError, OptionError } from "../errors.ts";
+import { decodeImage } from "./decode.ts";
+import type { RGBImage } from "./image.ts";
 import { chooseGrid, tileImage } from "./tiles.ts";
 
 const grids = JSON.parse(readFileSync("test/golden/images/grids.json", "utf8")) as {
@@ -103,4 +106,57 @@ describe("tileImage", () => {
     expect(() => tileImage({ ...image, data: new Uint8Array(30 * 20 * 4) })).toThrow(MediaError);
     expect(() => tileImage({ ...image, data: new Uint8Array(30 * 20 * 4) })).toThrow(/RGBA/);
   });
+});
+
+interface GoldenTiling {
+  min: number;
+  max: number;
+  thumbnail: boolean;
+  grid: [number, number];
+  tiles: { sha256: string; mean: number; corner: number[]; centre: number[] }[];
+}
+
+interface GoldenPicture {
+  file: string;
+  rgb_sha256: string;
+  tilings: GoldenTiling[];
+}
+
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+function expectTilings(image: RGBImage, tilings: GoldenTiling[]): void {
+  expect(tilings.length).toBeGreaterThan(0);
+  for (const { min, max, thumbnail, grid, tiles } of tilings) {
+    const tiling = tileImage(image, { minTiles: min, maxTiles: max, thumbnail });
+    expect(tiling.grid).toEqual(grid);
+    expect(tiling.tiles.map(sha256)).toEqual(tiles.map((tile) => tile.sha256));
+  }
+}
+
+const hasSharp = await import("sharp").then(
+  () => true,
+  () => false,
+);
+
+for (const folder of ["test/golden/images", "../shared/golden/photos"]) {
+  const list = `${folder}/tiles.json`;
+  const pictures = existsSync(list) ? (JSON.parse(readFileSync(list, "utf8")).images as GoldenPicture[]) : [];
+  describe.skipIf(pictures.length === 0)(`the tiles of ${folder.split("/").at(-1)}`, () => {
+    for (const { file, rgb_sha256, tilings } of pictures) {
+      it.skipIf(!hasSharp && /tiff$|cmyk/.test(file))(`of ${file} are the published ones`, async () => {
+        const image = await decodeImage(readFileSync(`${folder}/${file}`));
+        expect(sha256(image.data)).toBe(rgb_sha256);
+        expectTilings(image, tilings);
+      });
+    }
+  });
+}
+
+it("tells a picture from one with a single pixel one step brighter", async () => {
+  const [{ file, tilings }] = JSON.parse(readFileSync("test/golden/images/tiles.json", "utf8"))
+    .images as GoldenPicture[];
+  const image = await decodeImage(readFileSync(`test/golden/images/${file}`));
+  expectTilings(image, tilings);
+  image.data[0]++;
+  expect(() => expectTilings(image, tilings)).toThrow();
 });

@@ -113,7 +113,10 @@ export async function decodeWebp(
   source: string,
   limits: ImageLimits,
 ): Promise<{ image: RGBImage; exif: Uint8Array | undefined }> {
-  const chunks = readChunks(bytes, 12, source);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const end = 8 + view.getUint32(4, true);
+  if (end > bytes.length) throw damaged(source);
+  const chunks = readChunks(bytes.subarray(0, end), 12, source);
   const exif = chunks.find(({ type }) => type === "EXIF")?.data;
   const [first] = chunks;
   if (!first) throw damaged(source);
