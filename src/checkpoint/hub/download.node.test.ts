@@ -139,6 +139,13 @@ describe("a connection that breaks", () => {
   });
 });
 
+it("brings the weights last, so that what has them has everything", async () => {
+  const file = "added_tokens.json";
+  bench.hub.faults.set(file, [{ kind: "status", status: 404 }]);
+  expect((await failure()).file).toBe(file);
+  expect(bench.hub.gets(large)).toEqual([]);
+});
+
 describe("a server that sends something else", () => {
   it("is caught by the hash, and the file is removed", async () => {
     for (const file of [small, large]) {

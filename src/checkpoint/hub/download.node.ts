@@ -134,7 +134,7 @@ async function wrongSize(hub: Hub, file: string, partial: PartialFile, what: str
 function diskError(error: unknown, hub: Hub, file: string, partial: PartialFile): unknown {
   const code = (error as NodeJS.ErrnoException | null)?.code;
   if (code !== "ENOSPC" && code !== "EDQUOT") return error;
-  return diskFull(hub, dirname(partial.path), partial.size - partial.offset, { file, cause: error });
+  return diskFull(hub, dirname(partial.path), partial.size - partial.written, { file, cause: error });
 }
 
 /** `missing`: how many bytes are still to be written. */

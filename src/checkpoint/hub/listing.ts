@@ -33,7 +33,8 @@ export async function listRepository(hub: Hub): Promise<Listing> {
   return parseListing(hub, text);
 }
 
-function parseListing(hub: Hub, text: string): Listing {
+/** @throws HubError when `text` is not a listing; names that lead out of a folder are left out */
+export function parseListing(hub: Pick<Hub, "endpoint" | "repository">, text: string): Listing {
   const problem = `what ${hub.endpoint} sent is no listing of a repository; check HF_ENDPOINT, and for a sign-in page of the network`;
   let listing: { sha?: unknown; siblings?: unknown } | null;
   try {

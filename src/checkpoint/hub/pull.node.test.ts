@@ -2,7 +2,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { Bench, sharded, unwanted, wanted } from "../../../test/hub/checkpoints.ts";
-import { HubError, OptionError } from "../../errors.ts";
+import { FileError, HubError, OptionError } from "../../errors.ts";
 import type { Progress } from "../../progress.ts";
 import { pull } from "./pull.node.ts";
 
@@ -143,6 +143,19 @@ describe("pull", () => {
     await pull(id, { ...bench.options, environment: { HF_TOKEN: "hf_secret" } });
     await expect(pull(id, { ...bench.options, environment: { HF_TOKEN: "wrong" } })).rejects.toThrow(
       HubError,
+    );
+  });
+
+  it("names the cache that cannot be written, and the token that cannot be read", async () => {
+    bench = await Bench.start();
+    const file = join(bench.cacheFolder, "file");
+    writeFileSync(file, "");
+    const cut = pull(id, { ...bench.options, cacheFolder: file });
+    await expect(cut).rejects.toThrow(/cannot be written \(ENOTDIR\).*HF_HUB_CACHE/);
+    await expect(cut).rejects.toBeInstanceOf(FileError);
+    const environment = { HF_TOKEN_PATH: bench.cacheFolder };
+    await expect(pull(id, { ...bench.options, environment })).rejects.toThrow(
+      /token cannot be read.*HF_TOKEN/,
     );
   });
 

@@ -1,5 +1,5 @@
 import { homedir } from "node:os";
-import { HubError, OptionError } from "../../errors.ts";
+import { FileError, HubError, OptionError } from "../../errors.ts";
 import type { OnProgress } from "../../progress.ts";
 import type { Snapshot } from "./cache.node.ts";
 import { RepositoryCache } from "./cache.node.ts";
@@ -41,6 +41,7 @@ export interface PullOptions {
  * cannot be reached, the last complete snapshot of the branch or tag serves.
  * @throws OptionError when the repository, revision, endpoint or patience is malformed
  * @throws HubError when the hub or the cache cannot give the checkpoint; the message says why and what helps
+ * @throws FileError when the cache cannot be written, or the token file not be read
  * @throws CheckpointError when the index of the shards is broken
  * @throws the signal's reason as soon as it is aborted; what has come stays for the next call
  */
@@ -75,7 +76,26 @@ export async function pull(repository: string, options: PullOptions = {}): Promi
   };
   const listing = await listOrFallBack(hub, cached);
   if (listing === undefined) return cached!;
+  try {
+    return await download(hub, cache, listing, options.onProgress);
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (syscall === undefined) throw error;
+    throw new FileError(
+      cache.folder,
+      `the cache cannot be written (${code}): mend it, or name another place with HF_HUB_CACHE`,
+      { cause: error },
+    );
+  }
+}
 
+async function download(
+  hub: Hub,
+  cache: RepositoryCache,
+  listing: Listing,
+  onProgress: OnProgress | undefined,
+): Promise<Snapshot> {
+  const { repository, revision } = hub;
   const weights = weightsEntry(listing.files);
   if (weights === undefined) {
     throw new HubError(
@@ -99,7 +119,7 @@ export async function pull(repository: string, options: PullOptions = {}): Promi
     );
   }
   // The weights come last: a snapshot that has them all has everything, however often its download was cut short.
-  await fetchFiles(hub, cache, commit, [describing, shards], options.onProgress);
+  await fetchFiles(hub, cache, commit, [describing, shards], onProgress);
   await cache.writeRef(revision, commit);
   return { folder: cache.snapshot(commit), commit, files: [...describing, ...shards].sort() };
 }
