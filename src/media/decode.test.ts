@@ -86,6 +86,26 @@ describe("decodeImage", () => {
     }
   });
 
+  it.skipIf(!hasSharp)("reads AVIF, near enough", async () => {
+    const { default: sharp } = await import("sharp");
+    const plain = sharp({
+      create: { width: 40, height: 30, channels: 3, background: { r: 200, g: 120, b: 40 } },
+    });
+    const image = await decodeImage(await plain.avif({ quality: 90 }).toBuffer());
+    expect([image.width, image.height]).toEqual([40, 30]);
+    for (let i = 0; i < image.data.length; i++) {
+      expect(Math.abs(image.data[i] - [200, 120, 40][i % 3])).toBeLessThan(4);
+    }
+  });
+
+  it("opens a PNG that has all its pixels but not its end, as Pillow does", async () => {
+    const bytes = read("gray.png");
+    const wanted = golden.find(({ file }) => file === "gray.png")?.rgb_sha256;
+    for (const missing of [1, 4, 12, 16, 20]) {
+      expect(sha256((await decodeImage(bytes.subarray(0, bytes.length - missing))).data)).toBe(wanted);
+    }
+  });
+
   it("decodes several at once", async () => {
     const names = ["noise.jpg", "prog.jpg", "gray.jpg", "lossless.webp", "gray.png"];
     const images = await Promise.all(names.map((name) => decodeImage(read(name))));
@@ -246,8 +266,16 @@ describe("damaged files", () => {
     );
   });
 
-  it("leave the decoders fit for the next picture", async () => {
+  it("that make a decoder abort leave it fit for the next picture", async () => {
     for (const name of ["noise.jpg", "lossless.webp"]) {
+      const broken = read(name);
+      // The lengths of a JPEG's Huffman codes, and the start of a WebP's bitstream after its size.
+      const start =
+        name === "noise.jpg"
+          ? broken.findIndex((byte, i) => byte === 0xff && broken[i + 1] === 0xc4) + 4
+          : 26;
+      broken.fill(0xff, start, start + 17);
+      await expect(decodeImage(broken)).rejects.toThrow(/damaged/);
       const { rgb_sha256 } = golden.find(({ file }) => file === name)!;
       expect(sha256((await decodeImage(read(name))).data)).toBe(rgb_sha256);
     }

@@ -29,6 +29,12 @@ export const defaultImageLimits: Readonly<ImageLimits> = {
   maxAspectRatio: 200,
 };
 
+const unlimited: Readonly<ImageLimits> = {
+  maxPixels: Number.POSITIVE_INFINITY,
+  maxBytes: Number.POSITIVE_INFINITY,
+  maxAspectRatio: Number.POSITIVE_INFINITY,
+};
+
 /**
  * The default limits with the caller's in their place.
  *
@@ -84,11 +90,12 @@ export function checkByteLength(source: string, byteLength: number, limits: Imag
 }
 
 /**
- * Checks raw pixels from a caller: `data` must be exactly `[height, width, 3]` bytes, within the limits.
+ * Checks raw pixels from a caller: `data` must be exactly `[height, width, 3]` bytes. What was decoded within the
+ * caller's limits is not measured against them again: without `limits` any size will do.
  *
  * @throws MediaError
  */
-export function checkRGBImage(image: RGBImage, source = "image", limits = defaultImageLimits): RGBImage {
+export function checkRGBImage(image: RGBImage, source = "image", limits = unlimited): RGBImage {
   const { width, height, data } = image;
   checkSize(source, width, height, limits);
   if (!(data instanceof Uint8Array)) {

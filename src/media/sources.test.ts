@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -21,43 +21,30 @@ let sent = 0;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "internvl-sources-"));
-  server = createServer((request, response) => {
-    switch (request.url) {
-      case "/picture.png":
-        // The content type is not asked.
-        response.setHeader("content-type", "application/octet-stream").end(bytes);
-        break;
-      case "/moved.png":
-        response.writeHead(302, { location: "/picture.png" }).end();
-        break;
-      case "/page":
-        response.setHeader("content-type", "text/html").end("<!doctype html><html></html>");
-        break;
-      case "/announced":
-        response.setHeader("content-length", 1 << 30).write("x");
-        break;
-      case "/endless": {
-        const send = () => {
-          const block = Buffer.alloc(1 << 16);
-          while (!response.destroyed && sent < 1 << 28) {
-            sent += block.length;
-            if (!response.write(block)) {
-              response.once("drain", send);
-              return;
-            }
-          }
-        };
-        send();
-        break;
-      }
-      case "/broken":
-        response.setHeader("content-length", 100).write("x", () => response.destroy());
-        break;
-      case "/silent":
-        break;
-      default:
-        response.writeHead(404).end("not here");
+  const endless = (response: ServerResponse) => {
+    const block = Buffer.alloc(1 << 16);
+    while (!response.destroyed && sent < 1 << 28) {
+      sent += block.length;
+      if (response.write(block)) continue;
+      response.once("drain", () => endless(response));
+      return;
     }
+  };
+  const answers: Record<string, (response: ServerResponse) => void> = {
+    // The content type is not asked.
+    "/picture.png": (response) => response.setHeader("content-type", "application/octet-stream").end(bytes),
+    "/moved.png": (response) => response.writeHead(302, { location: "/picture.png" }).end(),
+    "/page": (response) =>
+      response.setHeader("content-type", "text/html").end("<!doctype html><html></html>"),
+    "/announced": (response) => response.setHeader("content-length", 1 << 30).write("x"),
+    "/endless": endless,
+    "/broken": (response) => response.setHeader("content-length", 100).write("x", () => response.destroy()),
+    "/silent": () => {},
+  };
+  server = createServer((request, response) => {
+    const answer = answers[request.url ?? ""];
+    if (answer) answer(response);
+    else response.writeHead(404).end("not here");
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

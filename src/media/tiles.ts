@@ -43,6 +43,9 @@ function checkCount(option: string, value: number, most: number): void {
  * `columns / rows` is nearest to `width / height`; a later grid that is equally near replaces it when the picture has
  * more than half of that grid's pixels.
  *
+ * With `minTiles` 1 no two grids of one area are ever both nearest. Above that they can be (aspect ratio 5/4 with 2 to
+ * 3 tiles); the published code then goes by the order of a Python set, this one by columns, fewest first.
+ *
  * @returns `[columns, rows]`
  * @throws OptionError
  */
