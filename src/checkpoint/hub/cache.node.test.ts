@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs
 import { dirname, join, relative } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Bench, sharded, wanted } from "../../../test/hub/checkpoints.ts";
+import { StandInHub } from "../../../test/hub/stand-in-hub.ts";
 import { CheckpointError, HubError } from "../../errors.ts";
 import { RepositoryCache } from "./cache.node.ts";
 import { pull } from "./pull.node.ts";
@@ -74,9 +75,11 @@ describe("a cache that Python filled", () => {
 
   it("serves when the hub cannot be reached, and only for what it has", async () => {
     fillAsPython(wanted, true);
-    const unreachable = { ...bench.options, endpoint: "http://127.0.0.1:9" };
+    const gone = await StandInHub.start({});
+    const unreachable = { ...bench.options, endpoint: gone.endpoint };
+    await gone.close();
     expect((await pull(id, unreachable)).commit).toBe(bench.hub.commit);
-    await expect(pull(id, { ...unreachable, revision: "v1" })).rejects.toThrow(/failed: .*tried 4 times/);
+    await expect(pull(id, { ...unreachable, revision: "v1" })).rejects.toThrow(/ECONNREFUSED.*tried 4 times/);
     bench.hub.listingFaults.push({ kind: "status", status: 503 });
     expect((await pull(id, bench.options)).commit).toBe(bench.hub.commit);
     // A hub that answers is believed.

@@ -268,6 +268,8 @@ describe("what an earlier run left", () => {
 it.skipIf(!existsSync("/dev/full"))("says how much more room a full disk needs", async () => {
   mkdirSync(dirname(bench.blob(large)), { recursive: true });
   symlinkSync("/dev/full", `${bench.blob(large)}.incomplete`);
+  // The write fails while the next bytes are waited for: nobody is looking, and it must not end the process.
+  bench.hub.faults.set(large, [{ kind: "slow", piece: 280_000, milliseconds: 60 }]);
   const error = await failure();
   expect(error.file).toBe(large);
   expect(error.message).toMatch(/0\.3 MB more are needed in .*blobs, and the disk is full.*HF_HUB_CACHE/);
