@@ -99,9 +99,7 @@ export class AddedTokens {
 
 /** Matches any of the texts, the longest that fits. Without texts it matches nothing. */
 export function literalPattern(literals: readonly string[]): RegExp {
-  const escaped = [...literals]
-    .sort((a, b) => b.length - a.length)
-    .map((literal) => literal.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
+  const escaped = [...literals].sort((a, b) => b.length - a.length).map(escapePattern);
   return new RegExp(escaped.length === 0 ? "[]" : escaped.join("|"), "gu");
 }
 
@@ -117,4 +115,8 @@ function trimRight(text: string): string {
   let end = text.length;
   while (end > 0 && whitespace.test(text[end - 1])) end--;
   return text.slice(0, end);
+}
+
+export function escapePattern(literal: string): string {
+  return literal.replace(/[\\^$.*+?()[\]{}|/]/g, (mark) => `\\${mark}`);
 }

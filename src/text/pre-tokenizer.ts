@@ -1,4 +1,5 @@
 import { TokenizerError } from "../errors.ts";
+import { escapePattern } from "./added-tokens.ts";
 import { asArray, asFlag, asObject, asString, type JsonObject } from "./tokenizer-files.ts";
 
 /** Cuts a text into the words inside which byte-level BPE merges. */
@@ -17,7 +18,7 @@ export const qwen2Pattern = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\
 
 /** One pattern over the whole text, as the tokenizers without tokenizer.json do. */
 export function patternPreTokenizer(pattern: string, addPrefixSpace: boolean, file: string): PreTokenizer {
-  return { forEachWord: splitter(translatePattern(pattern, file)), addPrefixSpace };
+  return { forEachWord: splitter(pattern, file), addPrefixSpace };
 }
 
 /**
@@ -39,7 +40,7 @@ export function parsePreTokenizer(value: unknown, file: string): PreTokenizer {
       byteLevel = true;
       addPrefixSpace ||= asFlag(node.add_prefix_space, file, "add_prefix_space of pre_tokenizer") ?? true;
       const usesPattern = asFlag(node.use_regex, file, "use_regex of pre_tokenizer") ?? true;
-      if (usesPattern) stages.push(splitter(translatePattern(gpt2Pattern, file)));
+      if (usesPattern) stages.push(splitter(gpt2Pattern, file));
     } else throw unsupported(file, `a pre_tokenizer of type ${JSON.stringify(type)}`);
   };
   read(asObject(value, file, "pre_tokenizer"));
@@ -54,9 +55,9 @@ function parseSplit(node: JsonObject, file: string): PreTokenizer["forEachWord"]
   if (!keepsAll) throw unsupported(file, `a Split with the behavior ${JSON.stringify(node.behavior)}`);
   if (pattern.String !== undefined) {
     const literal = asString(pattern.String, file, "the pattern of Split");
-    return splitter(translatePattern(literal.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), file));
+    return splitter(escapePattern(literal), file);
   }
-  return splitter(translatePattern(asString(pattern.Regex, file, "the pattern of Split"), file));
+  return splitter(asString(pattern.Regex, file, "the pattern of Split"), file);
 }
 
 export function unsupported(file: string, what: string): TokenizerError {
@@ -94,24 +95,31 @@ function eitherCase(body: string): string {
 }
 
 /** The matches of the pattern, and what lies between them, as words. */
-function splitter(pattern: RegExp): PreTokenizer["forEachWord"] {
-  const here = new RegExp(pattern.source, "uy");
+function splitter(source: string, file: string): PreTokenizer["forEachWord"] {
+  const anywhere = translatePattern(source, file);
+  const here = new RegExp(anywhere.source, "uy");
+  const endOfWord = (text: string, at: number): number => {
+    here.lastIndex = at;
+    if (here.test(text) && here.lastIndex > at) return here.lastIndex;
+    anywhere.lastIndex = at;
+    let next = anywhere.exec(text);
+    while (next !== null && next[0] === "") {
+      anywhere.lastIndex += text.codePointAt(anywhere.lastIndex)! > 0xffff ? 2 : 1;
+      next = anywhere.exec(text);
+    }
+    return next === null ? text.length : next.index;
+  };
   return (text, onWord) => {
-    let at = 0;
-    while (at < text.length) {
-      here.lastIndex = at;
-      if (here.test(text) && here.lastIndex > at) {
-        onWord(text.slice(at, here.lastIndex));
-        at = here.lastIndex;
-        continue;
+    for (let at = 0; at < text.length; ) {
+      let end: number;
+      try {
+        end = endOfWord(text, at);
+      } catch (cause) {
+        // The engine's own stack: only words of several million characters reach its end.
+        throw new TokenizerError(file, "cannot cut this text into words: one is too long; shorten it", {
+          cause,
+        });
       }
-      pattern.lastIndex = at;
-      let next = pattern.exec(text);
-      while (next !== null && next[0] === "") {
-        pattern.lastIndex += text.codePointAt(pattern.lastIndex)! > 0xffff ? 2 : 1;
-        next = pattern.exec(text);
-      }
-      const end = next === null ? text.length : next.index;
       onWord(text.slice(at, end));
       at = end;
     }

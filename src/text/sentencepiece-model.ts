@@ -137,9 +137,11 @@ function content(field: Field, file: string, wire = 2): Uint8Array {
   return field.bytes;
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 function text(bytes: Uint8Array, file: string): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch (cause) {
     throw new TokenizerError(file, "holds a piece that is not UTF-8; download it again", { cause });
   }

@@ -1,6 +1,7 @@
 import { TokenizerError } from "../errors.ts";
 import { literalPattern } from "./added-tokens.ts";
 import { mergePairs, PairTable } from "./merge.ts";
+import { pairsOf, type SpelledPiece } from "./piece-pairs.ts";
 import { pieceType, type SentencePieceModel } from "./sentencepiece-model.ts";
 import { wellFormed } from "./utf8.ts";
 import { WordCache } from "./word-cache.ts";
@@ -23,7 +24,7 @@ export class SentencePiece {
   /** Character to symbol, by code point: its id, or from `size` on for one that only occurs inside pieces. */
   readonly #basic = new Int32Array(0x10000).fill(-1);
   readonly #astral = new Map<number, number>();
-  readonly #pairs = new PairTable();
+  readonly #pairs: PairTable;
   /** Neighbouring characters of some piece. Text can be cut everywhere else: no merge can reach across. */
   readonly #neighbours = new PairTable();
   readonly #userDefined: RegExp | undefined;
@@ -58,7 +59,7 @@ export class SentencePiece {
     }
     if (userDefined.length > 0) this.#userDefined = literalPattern(userDefined);
     this.#hasUnused = pieces.some((piece) => piece.type === pieceType.unused);
-    this.#fillTables();
+    this.#pairs = pairsOf(this.#spell());
   }
 
   get size(): number {
@@ -158,40 +159,29 @@ export class SentencePiece {
     return codePoint < 0x10000 ? this.#basic[codePoint] : (this.#astral.get(codePoint) ?? -1);
   }
 
-  #fillTables(): void {
-    const symbols = new Map(this.#ids);
-    const define = (character: string): number => {
-      const codePoint = character.codePointAt(0)!;
-      let symbol = this.#symbolOf(codePoint);
-      if (symbol >= 0) return symbol;
-      symbol = symbols.get(character) ?? this.size + this.#loose.push(character) - 1;
-      symbols.set(character, symbol);
-      if (codePoint < 0x10000) this.#basic[codePoint] = symbol;
-      else this.#astral.set(codePoint, symbol);
-      return symbol;
-    };
-    const scores = [...new Set(this.#model.pieces.map((piece) => piece.score))].sort((a, b) => b - a);
-    const rankOf = new Map(scores.map((score, rank) => [score, rank]));
+  /** The symbol of a character of some piece. */
+  #define(character: string): number {
+    const codePoint = character.codePointAt(0)!;
+    let symbol = this.#symbolOf(codePoint);
+    if (symbol >= 0) return symbol;
+    symbol = this.#ids.get(character) ?? this.size + this.#loose.push(character) - 1;
+    if (codePoint < 0x10000) this.#basic[codePoint] = symbol;
+    else this.#astral.set(codePoint, symbol);
+    return symbol;
+  }
 
-    const pieces = [...this.#ids].map(([text, id]) => ({ text, id, characters: [...text] }));
-    for (const { characters } of pieces) {
-      let last = -1;
-      for (const character of characters) {
-        const symbol = define(character);
-        if (last >= 0) this.#neighbours.set(last, symbol, 0, 0);
-        last = symbol;
-      }
+  /** The mergeable pieces, spelled; fills the tables of characters and of neighbours. */
+  #spell(): SpelledPiece[] {
+    const { pieces } = this.#model;
+    const scores = Float32Array.from(pieces, (piece) => piece.score).sort();
+    const spelled: SpelledPiece[] = [];
+    for (const [text, id] of this.#ids) {
+      const symbols: number[] = [];
+      for (const character of text) symbols.push(this.#define(character));
+      for (let at = 1; at < symbols.length; at++) this.#neighbours.set(symbols[at - 1], symbols[at], 0, 0);
+      spelled.push({ id, rank: countAbove(scores, pieces[id].score), symbols });
     }
-    for (const { text, id, characters } of pieces) {
-      const rank = rankOf.get(this.#model.pieces[id].score)!;
-      let split = 0;
-      for (const character of characters.slice(0, -1)) {
-        split += character.length;
-        const left = symbols.get(text.slice(0, split));
-        const right = left === undefined ? undefined : symbols.get(text.slice(split));
-        if (left !== undefined && right !== undefined) this.#pairs.set(left, right, id, rank);
-      }
-    }
+    return spelled;
   }
 
   #byteValue(text: string): number {
@@ -204,4 +194,16 @@ export class SentencePiece {
     }
     return Number.parseInt(match[1], 16);
   }
+}
+
+/** How many of the ascending `scores` are higher than `score`. */
+function countAbove(scores: Float32Array, score: number): number {
+  let low = 0;
+  let high = scores.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (scores[middle] <= score) low = middle + 1;
+    else high = middle;
+  }
+  return scores.length - low;
 }
