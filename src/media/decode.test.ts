@@ -266,7 +266,7 @@ describe("damaged files", () => {
     );
   });
 
-  it("that make a decoder abort leave it fit for the next picture", async () => {
+  it("that make a decoder throw leave the next picture whole", async () => {
     for (const name of ["noise.jpg", "lossless.webp"]) {
       const broken = read(name);
       // The lengths of a JPEG's Huffman codes, and the start of a WebP's bitstream after its size.

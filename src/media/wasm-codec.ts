@@ -44,7 +44,8 @@ async function createCodec(name: CodecName): Promise<Codec> {
 /**
  * Decodes a JPEG or WebP whose header says `width` and `height`.
  *
- * @throws MediaError when the decoder gives up. The next call gets a new instance: one that aborted stays dead.
+ * @throws MediaError when the decoder gives up. The next call then gets a new instance: the old one never frees what it
+ * held when it threw, and would run out of memory in time.
  */
 export async function decodeWithWasm(
   name: CodecName,
