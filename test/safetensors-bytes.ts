@@ -11,14 +11,14 @@ export function safetensorsBytes(
   tensors: Record<string, RawTensor>,
   more: object = {},
 ): Uint8Array<ArrayBuffer> {
-  const header: Record<string, unknown> = { ...more };
+  const header: [string, unknown][] = Object.entries(more);
   let end = 0;
   for (const [name, { dtype, shape, bytes }] of Object.entries(tensors)) {
-    header[name] = { dtype, shape, data_offsets: [end, end + bytes.length] };
+    header.push([name, { dtype, shape, data_offsets: [end, end + bytes.length] }]);
     end += bytes.length;
   }
   return withHeader(
-    JSON.stringify(header),
+    JSON.stringify(Object.fromEntries(header)),
     Object.values(tensors).map(({ bytes }) => bytes),
   );
 }

@@ -129,6 +129,12 @@ describe("readHeader", () => {
     expect(error.file).toBe("x.safetensors");
   });
 
+  it("takes any name for a tensor", async () => {
+    const names = ["", "__proto__", "constructor", "a b", "7", "字"];
+    const tensors = Object.fromEntries(names.map((name) => [name, zeros("BF16", [1], 2)]));
+    expect([...(await read(safetensorsBytes(tensors))).keys()].sort()).toEqual([...names].sort());
+  });
+
   it("takes the sample itself: what is refused above is refused for its change", async () => {
     expect((await read(changed(() => {}))).size).toBe(5);
     await refusal(changed(() => {}, 1));
