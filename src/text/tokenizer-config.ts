@@ -14,8 +14,6 @@ import {
 export interface TokenizerConfig {
   /** `tokenizer_class` without the `Fast` of the published Rust twins. */
   readonly family: string | undefined;
-  /** The class is published in its Rust form only. */
-  readonly isFast: boolean;
   readonly addBosToken: boolean | undefined;
   readonly addEosToken: boolean | undefined;
   readonly addPrefixSpace: boolean | undefined;
@@ -84,7 +82,6 @@ export function readTokenizerConfig(files: TokenizerFiles): TokenizerConfig {
   const className = name === undefined ? undefined : asString(name, configFile, "tokenizer_class");
   return {
     family: className?.replace(/Fast$/, ""),
-    isFast: className?.endsWith("Fast") ?? false,
     addBosToken: flag("add_bos_token"),
     addEosToken: flag("add_eos_token"),
     addPrefixSpace: flag("add_prefix_space"),

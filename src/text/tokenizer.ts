@@ -52,7 +52,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   const config = readTokenizerConfig(files);
   const vocabulary = openVocabulary(files, config);
   const { addedTokens } = config;
-  for (const token of vocabulary.addedByFile) addedTokens.add(token, "tokenizer.json");
+  for (const token of vocabulary.addedTokens) addedTokens.add(token, "tokenizer.json");
   for (const content of config.specialTokens) {
     const added = addedTokens.get(content);
     const id = added?.id ?? vocabulary.idOf(content);

@@ -1,4 +1,5 @@
 import { TokenizerError } from "../errors.ts";
+import type { AddedToken } from "./added-tokens.ts";
 import { ByteLevel, parseMerges } from "./byte-level.ts";
 import { gpt2Pattern, patternPreTokenizer, qwen2Pattern } from "./pre-tokenizer.ts";
 import { SentencePiece } from "./sentencepiece.ts";
@@ -27,6 +28,8 @@ export interface Vocabulary {
   isControl(id: number): boolean;
   /** Appends to `ids`. `isFirst`: the stretch begins the whole text. */
   encode(text: string, isFirst: boolean, ids: number[]): void;
+  /** Those that the vocabulary's own file lists. */
+  readonly addedTokens: readonly AddedToken[];
   /** Added tokens swallow whitespace where their `lstrip` and `rstrip` say so. */
   readonly stripsAroundTokens: boolean;
   readonly decoding: DecodingRules;
@@ -36,10 +39,7 @@ export interface Vocabulary {
 }
 
 /** Takes the files that `tokenizer_class` means. Errors: `TokenizerError` when they are missing, broken or unknown. */
-export function openVocabulary(
-  files: TokenizerFiles,
-  config: TokenizerConfig,
-): Vocabulary & { addedByFile: Added } {
+export function openVocabulary(files: TokenizerFiles, config: TokenizerConfig): Vocabulary {
   const publishedAsJson = config.family === "PreTrainedTokenizer" && files.has("tokenizer.json");
   if (files.has("tokenizer.model") && !publishedAsJson) return openSentencePiece(files, config);
   if (files.has("vocab.json") && !publishedAsJson) return openVocabularyAndMerges(files, config);
@@ -50,12 +50,7 @@ export function openVocabulary(
   );
 }
 
-type Added = ReturnType<typeof parseTokenizerJson>["addedTokens"];
-
-function openSentencePiece(
-  files: TokenizerFiles,
-  config: TokenizerConfig,
-): ReturnType<typeof openVocabulary> {
+function openSentencePiece(files: TokenizerFiles, config: TokenizerConfig): Vocabulary {
   const file = "tokenizer.model";
   const family = config.family ?? "LlamaTokenizer";
   if (family !== "InternLM2Tokenizer" && family !== "LlamaTokenizer") throw unknownFamily(family, file);
@@ -70,7 +65,7 @@ function openSentencePiece(
     isControl: (id) => pieces.isControl(id),
     encode: (text, isFirst, ids) =>
       pieces.encode(text, isModernLlama ? isFirst && addsSpace : model.addDummyPrefix, ids),
-    // The reference encodings of legacy tokenizers keep the whitespace after tokens with rstrip.
+    // In the reference encodings a legacy tokenizer keeps the whitespace after tokens with rstrip (Phi-3's marks).
     stripsAroundTokens: isModernLlama,
     decoding: {
       dropsFirstSpace: model.addDummyPrefix || (isLlama && addsSpace),
@@ -79,14 +74,11 @@ function openSentencePiece(
     },
     before: (config.addBosToken ?? true) ? [config.bosToken ?? "<s>"] : [],
     after: (config.addEosToken ?? false) ? [config.eosToken ?? "</s>"] : [],
-    addedByFile: [],
+    addedTokens: [],
   };
 }
 
-function openVocabularyAndMerges(
-  files: TokenizerFiles,
-  config: TokenizerConfig,
-): ReturnType<typeof openVocabulary> {
+function openVocabularyAndMerges(files: TokenizerFiles, config: TokenizerConfig): Vocabulary {
   const [vocabularyFile, mergesFile] = ["vocab.json", "merges.txt"];
   const family = config.family ?? "Qwen2Tokenizer";
   if (family !== "Qwen2Tokenizer" && family !== "GPT2Tokenizer") throw unknownFamily(family, vocabularyFile);
@@ -101,20 +93,17 @@ function openVocabularyAndMerges(
     vocabularyFile,
     mergesFile,
   });
-  return { ...byteLevel(vocabulary, config, false), ...named(config), addedByFile: [] };
+  return { ...byteLevel(vocabulary, config, false), ...named(config), addedTokens: [] };
 }
 
-function openTokenizerJson(
-  files: TokenizerFiles,
-  config: TokenizerConfig,
-): ReturnType<typeof openVocabulary> {
+function openTokenizerJson(files: TokenizerFiles, config: TokenizerConfig): Vocabulary {
   const { vocabulary, addedTokens, around } = parseTokenizerJson(readJson(files, "tokenizer.json"));
   // The general class cleans up unless told otherwise; the named ones do not.
   const cleansUp = config.family === "PreTrainedTokenizer";
   return {
     ...byteLevel(vocabulary, config, cleansUp),
     ...(around ?? named(config)),
-    addedByFile: addedTokens,
+    addedTokens,
   };
 }
 
