@@ -9,10 +9,9 @@ import { type BatchEntry, buildBatch } from "./batch.ts";
 import { FeatureCache } from "./features.ts";
 import type { PickRule } from "./generation.ts";
 import { type GenerationRequest, type GenerationResult, Job } from "./job.ts";
-import { PagePool } from "./page-pool.ts";
-import { PrefixCache } from "./prefix-cache.ts";
 import type { FeatureBlock, Prompt } from "./prompt.ts";
 import { type Pick, Sequence } from "./sequence.ts";
+import { SequenceMemory } from "./sequence-memory.ts";
 
 export interface EngineOptions {
   /** Tokens a sequence may have. */
@@ -36,26 +35,28 @@ export class Engine {
   readonly #tokenizer: Tokenizer;
   readonly #options: EngineOptions;
   readonly #cache: KeyValueCache;
-  readonly #pool: PagePool;
-  readonly #prefixes: PrefixCache;
+  readonly #memory: SequenceMemory;
   readonly #rope: Rope;
   readonly features: FeatureCache;
   readonly #jobs: Job[] = [];
   #running: Promise<void> | undefined;
   /** The device does one thing at a time: each use waits for the one before. */
   #device: Promise<unknown> = Promise.resolve();
-  #disposed = false;
+  /** Aborted when the engine is disposed: ends whatever runs. */
+  readonly #stop = new AbortController();
 
   constructor(network: Network, tokenizer: Tokenizer, options: EngineOptions) {
     this.#network = network;
     this.#tokenizer = tokenizer;
     this.#options = options;
-    const pages = Math.ceil(options.cacheTokens / options.pageSize);
-    this.#cache = network.createCache(options.pageSize, pages);
-    this.#pool = new PagePool(pages);
-    this.#prefixes = new PrefixCache(this.#pool, options.pageSize);
     const { rope, headSize } = network.description.language;
     this.#rope = createRope(rope, headSize);
+    // One page more than asked for: `SequenceMemory` keeps it free to copy into.
+    this.#cache = network.createCache(
+      options.pageSize,
+      Math.ceil(options.cacheTokens / options.pageSize) + 1,
+    );
+    this.#memory = new SequenceMemory(this.#cache, this.#rope);
     this.features = new FeatureCache(options.featureBytes);
   }
 
@@ -71,7 +72,7 @@ export class Engine {
       vocabularySize: this.#network.description.language.vocabularySize,
     };
     this.#checkLength(prompt.ids.length, limits.mostTokens - 1);
-    const job = new Job(request, limits, this.#tokenizer);
+    const job = new Job({ ...request, signal: this.#signal(request.signal) }, limits, this.#tokenizer);
     this.#jobs.push(job);
     this.#running ??= this.#loop().finally(() => {
       this.#running = undefined;
@@ -88,7 +89,8 @@ export class Engine {
     this.#checkLength(prompt.ids.length, this.#mostTokens(1));
     const { hiddenSize } = this.#network.description.language;
     const sequence = Sequence.of(prompt);
-    await this.#encode(prompt.blocks, signal);
+    const either = this.#signal(signal);
+    await this.#encode(prompt.blocks, either);
     const cache = this.#network.createCache(
       this.#options.pageSize,
       Math.ceil(prompt.ids.length / this.#options.pageSize),
@@ -100,7 +102,7 @@ export class Engine {
         const wants = sequence.computed + count === prompt.ids.length ? "logits" : [];
         const batch = buildBatch([{ sequence, count, wants }], cache.layout, this.#rope, hiddenSize);
         const { logits } = await this.#exclusive(() =>
-          this.#network.step(batch.sizes, batch.inputs, cache, signal),
+          this.#network.step(batch.sizes, batch.inputs, cache, either),
         );
         sequence.computed += count;
         if (sequence.computed === prompt.ids.length) return logits as Float32Array;
@@ -116,28 +118,29 @@ export class Engine {
     const { tiling, language } = this.#network.description;
     const size = tiling.tokensPerTile * language.hiddenSize;
     const features = new Float32Array(tiles.length * size);
+    const either = this.#signal(signal);
     for (const [i, tile] of tiles.entries()) {
-      signal?.throwIfAborted();
-      features.set(await this.#exclusive(() => this.#network.encode(tile, signal)), i * size);
+      either.throwIfAborted();
+      features.set(await this.#exclusive(() => this.#network.encode(tile, either)), i * size);
     }
     return features;
   }
 
   /** Forgets earlier prompts and pictures. */
   clearCaches(): void {
-    this.#prefixes.clear();
+    this.#memory.clear();
     this.features.clear();
   }
 
   /** Pages that nobody holds, and all there are: for tests and for servers that watch their memory. */
   get pages(): { free: number; all: number } {
-    return { free: this.#pool.freePages + this.#prefixes.evictablePages, all: this.#pool.pages };
+    return { free: this.#memory.availablePages, all: this.#memory.pool.pages };
   }
 
   async dispose(): Promise<void> {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    for (const job of [...this.#jobs]) this.#fail(job, disposed());
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort(disposed());
+    for (const job of [...this.#jobs]) this.#fail(job, this.#stop.signal.reason);
     await this.#running;
     await this.#device.catch(() => undefined);
     this.#cache.dispose();
@@ -149,7 +152,8 @@ export class Engine {
     await Promise.resolve(); // let callers that ask in one go be in the first step together
     while (this.#jobs.length > 0) {
       for (const job of [...this.#jobs]) {
-        if (job.request.signal?.aborted) this.#fail(job, job.request.signal.reason);
+        const { signal } = job.request;
+        if (signal?.aborted) this.#fail(job, signal.reason);
       }
       this.#startJobs();
       const encoded = await this.#encodeNext();
@@ -193,7 +197,7 @@ export class Engine {
     if (entries.length === 0) return false;
     const jobs = new Set(entries.map(({ job }) => job));
     // With one job alone, cancelling it ends the step; otherwise the others' work is worth finishing.
-    const signal = jobs.size === 1 ? entries[0].job.request.signal : undefined;
+    const signal = jobs.size === 1 ? entries[0].job.request.signal : this.#stop.signal;
     const { hiddenSize } = this.#network.description.language;
     try {
       const batch = buildBatch(entries, this.#cache.layout, this.#rope, hiddenSize);
@@ -218,7 +222,7 @@ export class Engine {
         const left = sequence.tokens.length - sequence.computed;
         const count = Math.min(left, room);
         if (sequence.picks || count === 0) continue;
-        if (!this.#makeRoom(job, sequence, count, entries)) return entries;
+        if (!this.#memory.makeRoom(sequence, count, () => this.#preempt(job, entries))) return entries;
         const wants = count === left ? job.generation.rules(sequence) : [];
         entries.push({ job, sequence, count, wants });
         room -= count;
@@ -232,14 +236,12 @@ export class Engine {
     const rows = entries.reduce((sum, { wants }) => sum + wants.length, 0);
     const width = (chosen.tokens?.length ?? 0) / rows;
     let row = 0;
-    for (const { job, sequence, count, wants } of entries) {
-      const { onProgress, prompt } = job.request;
-      const inPrompt = sequence.computed < prompt.ids.length;
-      sequence.computed += count;
-      if (inPrompt) {
-        this.#keepPrompt(sequence);
-        const loaded = Math.min(sequence.computed, prompt.ids.length);
-        onProgress?.({ phase: "prefill", loaded, total: prompt.ids.length });
+    for (const { sequence, count, wants } of entries) {
+      if (sequence.computed < sequence.prompt.ids.length) {
+        sequence.computed += count;
+        this.#memory.keepPrompt(sequence);
+      } else {
+        sequence.computed += count;
       }
       if (wants.length === 0) continue;
       sequence.picks = wants.map(
@@ -251,22 +253,19 @@ export class Engine {
     }
   }
 
-  /** Lets a job act on what was chosen for it; ends it when it has its answers. */
+  /** Lets a job act on what was computed and chosen for it; ends it when it has its answers. */
   #advance(job: Job): void {
     const { generation, request } = job;
     if (!this.#jobs.includes(job)) return;
-    const picked = generation.open.flatMap(({ picks }) => picks ?? []);
-    if (picked.length === 0) return;
-    if (picked.some(({ tokens }) => tokens[0] === noToken)) {
-      const remedy = 'the checkpoint may be damaged; verify its hashes, or load it with precision: "f32"';
-      this.#fail(job, new NumericError(`the logits hold a NaN: ${remedy}`));
-      return;
-    }
-    job.noteToken();
     try {
-      generation.advance(this.#pool, (sequence) => this.#retire(sequence));
+      job.reportPrefill();
+      const picked = generation.open.flatMap(({ picks }) => picks ?? []);
+      if (picked.length === 0) return;
+      if (picked.some(({ tokens }) => tokens[0] === noToken)) throw damaged();
+      job.noteToken();
+      generation.advance(this.#memory.pool, (sequence) => this.#memory.retire(sequence));
     } catch (reason) {
-      // A callback of the caller threw: its own job fails, the others go on.
+      // Also when a callback of the caller threw: this job fails, the others go on.
       this.#fail(job, reason);
       return;
     }
@@ -278,83 +277,31 @@ export class Engine {
 
   /** Looks up what of the prompt is there already. False while there is no memory for the rest beside those running. */
   #start(job: Job): boolean {
-    const { prompt } = job.request;
-    const [sequence] = job.generation.open;
-    const variant = this.#rope.variant(prompt.ids.length);
-    const { pages, partial, tokens } = this.#prefixes.find(variant, prompt.keys, prompt.ids.length - 1);
-    const needed = Math.ceil((prompt.ids.length + 1) / this.#options.pageSize) - pages.length;
     const alone = !this.#jobs.some((other) => other.started);
-    if (!alone && this.#pool.freePages + this.#prefixes.evictablePages < needed) return false;
-    for (const page of pages) this.#pool.hold(page);
-    sequence.pages.push(...pages);
-    sequence.computed = tokens - (partial?.count ?? 0);
-    if (partial) {
-      this.#pool.hold(partial.page); // shared until it is written: then `#makeRoom` copies it
-      sequence.pages.push(partial.page);
-      sequence.computed = tokens;
-    }
-    job.cachedTokens = tokens;
+    const found = this.#memory.start(job.generation.open[0], alone);
+    if (found === undefined) return false;
+    job.cachedTokens = found;
     job.started = true;
     return true;
   }
 
-  /** Pages for the next `count` tokens of a sequence, its own to write. Takes from the caches, then from younger jobs. */
-  #makeRoom(job: Job, sequence: Sequence, count: number, planned: readonly { job: Job }[]): boolean {
-    const { pageSize } = this.#options;
-    const first = Math.floor(sequence.computed / pageSize);
-    const last = Math.floor((sequence.computed + count - 1) / pageSize);
-    for (let index = first; index <= last; index++) {
-      const shared = sequence.pages[index];
-      if (shared !== undefined && this.#pool.holders(shared) === 1) continue;
-      const page = this.#takePage(job, planned);
-      if (page === undefined) return false;
-      if (shared !== undefined) {
-        this.#cache.copyPage(shared, page);
-        this.#pool.letGo(shared);
-      }
-      sequence.pages[index] = page;
-    }
-    return true;
-  }
-
-  #takePage(job: Job, planned: readonly { job: Job }[]): number | undefined {
-    for (;;) {
-      const page = this.#pool.take();
-      if (page !== undefined) return page;
-      if (this.#prefixes.evict()) continue;
-      // The youngest other job gives up its pages and computes its tokens again later.
-      const victim = this.#jobs.findLast(
-        (other) =>
-          other !== job &&
-          other.started &&
-          !planned.some((entry) => entry.job === other) &&
-          holdsPages(other),
-      );
-      if (!victim || this.#jobs.indexOf(victim) < this.#jobs.indexOf(job)) return undefined;
-      victim.release(this.#pool);
-    }
-  }
-
-  /** What is computed of a prompt serves others at once; its last page only later, since it is still written to. */
-  #keepPrompt(sequence: Sequence): void {
-    const { pageSize } = this.#options;
-    const full = Math.floor(Math.min(sequence.computed, sequence.prompt.ids.length) / pageSize) * pageSize;
-    const variant = this.#rope.variant(sequence.prompt.ids.length);
-    this.#prefixes.keep(variant, sequence.keys.slice(0, full), sequence.pages);
-  }
-
-  /** A sequence that is complete leaves what it computed to later prompts. */
-  #retire(sequence: Sequence): void {
-    const variant = this.#rope.variant(sequence.prompt.ids.length);
-    this.#prefixes.keep(variant, sequence.keys.slice(0, sequence.computed), sequence.pages);
-    sequence.release(this.#pool);
+  /**
+   * Takes the pages of the youngest job that came after `job` and is not part of the step at hand; it computes its
+   * tokens again later. False if there is none.
+   */
+  #preempt(job: Job, planned: readonly PlannedEntry[]): boolean {
+    const victim = this.#jobs
+      .slice(this.#jobs.indexOf(job) + 1)
+      .findLast((other) => holdsPages(other) && !planned.some((entry) => entry.job === other));
+    victim?.release(this.#memory.pool);
+    return victim !== undefined;
   }
 
   #fail(job: Job, reason: unknown): void {
     const at = this.#jobs.indexOf(job);
     if (at < 0) return;
     this.#jobs.splice(at, 1);
-    job.release(this.#pool);
+    job.release(this.#memory.pool);
     job.fail(reason);
   }
 
@@ -387,9 +334,7 @@ export class Engine {
 
   /** The context, or what the cache holds of it when it must hold `lines` sequences. */
   #mostTokens(lines: number): number {
-    const { contextLength, pageSize } = this.#options;
-    // Each line may need one page of its own beyond what it shares.
-    return Math.min(contextLength, Math.floor(this.#pool.pages / lines) * pageSize);
+    return Math.min(this.#options.contextLength, this.#memory.mostTokens(lines));
   }
 
   #checkLength(tokens: number, limit: number): void {
@@ -397,13 +342,18 @@ export class Engine {
       throw new ContextLengthError(
         tokens,
         limit,
-        "ask with fewer or smaller pictures (maxTiles), a shorter history, or a larger contextLength",
+        "ask with fewer or smaller pictures (maxTiles) or a shorter history, or load with a larger contextLength and cacheTokens",
       );
     }
   }
 
   #checkUsable(): void {
-    if (this.#disposed) throw disposed();
+    this.#stop.signal.throwIfAborted();
+  }
+
+  /** Aborted when the caller's is, or when the engine is disposed. */
+  #signal(callers: AbortSignal | undefined): AbortSignal {
+    return callers ? AbortSignal.any([callers, this.#stop.signal]) : this.#stop.signal;
   }
 }
 
@@ -415,6 +365,11 @@ interface PlannedEntry extends BatchEntry {
 
 function holdsPages(job: Job): boolean {
   return job.generation.open.some(({ pages }) => pages.length > 0);
+}
+
+function damaged(): NumericError {
+  const remedy = 'the checkpoint may be damaged: verify its hashes, or load it with precision: "f32"';
+  return new NumericError(`the logits hold a NaN; ${remedy}`);
 }
 
 function disposed(): DisposedError {

@@ -50,6 +50,7 @@ export class Job {
   encodeMilliseconds = 0;
   readonly #since = performance.now();
   #firstToken = 0;
+  #prefilled = false;
   #resolve!: (result: GenerationResult) => void;
   #reject!: (reason: unknown) => void;
 
@@ -74,6 +75,17 @@ export class Job {
   /** All pages its open sequences hold go back. */
   release(pool: PagePool): void {
     for (const sequence of this.generation.open) sequence.release(pool);
+  }
+
+  /** Tells how far the prompt is, as long as it is not done. */
+  reportPrefill(): void {
+    const { prompt, onProgress } = this.request;
+    const [sequence] = this.generation.open;
+    if (this.#prefilled || !sequence) return;
+    const total = prompt.ids.length;
+    const loaded = Math.min(sequence.computed, total);
+    this.#prefilled = loaded === total;
+    onProgress?.({ phase: "prefill", loaded, total });
   }
 
   noteToken(): void {

@@ -12,6 +12,9 @@ export interface Epilogue {
   readonly table?: Matrix;
 }
 
+/** Rows of a weight widened together: enough that widening costs little, few enough to stay in cache. */
+const panelRows = 32;
+
 /** `output = activation(input · weightᵀ + bias) ⊙ scale + residual + table[row mod table.rows]`: see `Matmul`. */
 export function matmul(
   input: Matrix,
@@ -21,8 +24,7 @@ export function matmul(
   precision: Precision,
 ): void {
   const operands = operandRows(input, precision); // N rows of [K]
-  for (let m = 0; m < weight.rows; m++) {
-    const weightRow = weight.row(m); // [K]
+  forEachRow([weight], (m, [weightRow]) => {
     for (let n = 0; n < operands.length; n++) {
       let value = dot(operands[n], weightRow);
       if (bias) value += bias[m];
@@ -32,7 +34,7 @@ export function matmul(
       if (table) value += table.data[table.start + (n % table.rows) * table.stride + m];
       output.data[output.start + n * output.stride + m] = value;
     }
-  }
+  });
 }
 
 /** `output = silu(input · gateᵀ) ⊙ (input · upᵀ)`: see `GatedMatmul`. */
@@ -44,12 +46,28 @@ export function gatedMatmul(
   precision: Precision,
 ): void {
   const operands = operandRows(input, precision);
-  for (let m = 0; m < gate.rows; m++) {
-    const gateRow = gate.row(m);
-    const upRow = up.row(m);
+  forEachRow([gate, up], (m, [gateRow, upRow]) => {
     for (let n = 0; n < operands.length; n++) {
       const value = silu(dot(operands[n], gateRow)) * dot(operands[n], upRow);
       output.data[output.start + n * output.stride + m] = value;
+    }
+  });
+}
+
+/** Visits row m of each weight, `[K]` in f32, for every m in turn. */
+function forEachRow(
+  weights: readonly ReferenceWeight[],
+  visit: (m: number, rows: Float32Array[]) => void,
+): void {
+  const [{ rows, columns }] = weights;
+  for (let first = 0; first < rows; first += panelRows) {
+    const count = Math.min(panelRows, rows - first);
+    const panels = weights.map((weight) => weight.floats(first, count));
+    for (let r = 0; r < count; r++) {
+      visit(
+        first + r,
+        panels.map((panel) => panel.subarray(r * columns, (r + 1) * columns)),
+      );
     }
   }
 }

@@ -8,7 +8,7 @@ export function embed(table: ReferenceWeight, ids: Matrix<Uint32Array>, output: 
     const id = ids.data[ids.start + n];
     if (id >= table.rows)
       throw new RangeError(`token ${id} is beyond the embedding table of ${table.rows} rows`);
-    rowOf(output, n).set(table.row(id));
+    rowOf(output, n).set(table.floats(id, 1));
   }
 }
 

@@ -15,7 +15,7 @@ interface Block {
 
 /**
  * A parameter as the checkpoint has it: 16-bit values stay 16-bit (they may be views of a mapped file) and are widened
- * one row at a time when they are used.
+ * a few rows at a time when they are used.
  */
 export class ReferenceWeight {
   readonly rows: number;
@@ -43,22 +43,20 @@ export class ReferenceWeight {
     return new ReferenceWeight(weight, blocks, undefined);
   }
 
-  /** Row r in f32. The array is only good until the next call: it may be a scratch row. */
-  row(r: number): Float32Array {
-    if (this.#values) return this.#values.subarray(r * this.columns, (r + 1) * this.columns);
-    const block = this.#blocks.find(({ firstRow, rows }) => r >= firstRow && r < firstRow + rows)!;
-    const width = block.bytes.length / block.rows;
-    const from = (r - block.firstRow) * width;
-    return widen(block.dtype, block.bytes.subarray(from, from + width));
-  }
-
-  /** All of it in f32: for vectors. */
-  floats(): Float32Array {
-    if (this.#values) return this.#values;
-    const all = new Float32Array(this.rows * this.columns);
-    for (const { firstRow, dtype, bytes } of this.#blocks)
-      all.set(widen(dtype, bytes), firstRow * this.columns);
-    return all;
+  /** Rows `first … first + count - 1` in f32, `[count, columns]`. May be a view: never written to. */
+  floats(first = 0, count = this.rows): Float32Array {
+    const { columns } = this;
+    if (this.#values) return this.#values.subarray(first * columns, (first + count) * columns);
+    const wanted = new Float32Array(count * columns);
+    for (const { firstRow, rows, dtype, bytes } of this.#blocks) {
+      const from = Math.max(first, firstRow);
+      const to = Math.min(first + count, firstRow + rows);
+      if (from >= to) continue;
+      const width = bytes.length / rows;
+      const part = bytes.subarray((from - firstRow) * width, (to - firstRow) * width);
+      wanted.set(widen(dtype, part), (from - first) * columns);
+    }
+    return wanted;
   }
 
   get bytes(): number {
