@@ -1,0 +1,74 @@
+import { Presets, SingleBar } from "cli-progress";
+import type { OnProgress, Progress } from "../progress.ts";
+import { bytesText } from "./text.ts";
+import type { World } from "./world.ts";
+
+/** Progress on a terminal's standard error; nothing at all elsewhere. */
+export interface ProgressBars {
+  readonly onProgress: OnProgress | undefined;
+  /** Takes the bar away, before something else is written. */
+  clear(): void;
+}
+
+const titles: Readonly<Record<Progress["phase"], string>> = {
+  download: "Downloading",
+  verify: "Verifying",
+  load: "Loading",
+  compile: "Compiling",
+  encode: "Looking at tiles",
+  prefill: "Reading tokens",
+};
+
+/** Phases that count bytes. */
+const inBytes: ReadonlySet<Progress["phase"]> = new Set(["download", "verify"]);
+
+/** One bar at a time: the phase at hand. */
+export function showProgress({ stderr }: World): ProgressBars {
+  if (!stderr.isTTY) return { onProgress: undefined, clear() {} };
+  let bar: SingleBar | undefined;
+  let phase: Progress["phase"] | undefined;
+  const clear = () => {
+    bar?.stop();
+    bar = undefined;
+    phase = undefined;
+  };
+  return {
+    onProgress(progress) {
+      if (progress.phase !== phase) {
+        clear();
+        phase = progress.phase;
+        bar = startBar(stderr, progress);
+      }
+      bar?.setTotal(progress.total);
+      bar?.update(progress.loaded, { file: fileOf(progress) });
+    },
+    clear,
+  };
+}
+
+function startBar(stream: World["stderr"], progress: Progress): SingleBar {
+  const bar = new SingleBar(
+    {
+      stream,
+      format: `${titles[progress.phase]} {bar} {value} of {total} {file}`,
+      formatValue: (value, _, type) =>
+        inBytes.has(progress.phase) && (type === "value" || type === "total")
+          ? bytesText(value)
+          : String(value),
+      barsize: 30,
+      clearOnComplete: true,
+      // Off, these leave a terminal without its cursor or its line breaks when the process is ended from outside.
+      hideCursor: null,
+      linewrap: true,
+      gracefulExit: false,
+    },
+    Presets.shades_classic,
+  );
+  bar.start(progress.total, progress.loaded, { file: fileOf(progress) });
+  return bar;
+}
+
+/** The last part of a path: a bar has one line. */
+function fileOf({ phase, file = "" }: Progress): string {
+  return phase === "load" ? "" : (file.split("/").at(-1) ?? "");
+}
