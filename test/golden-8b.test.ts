@@ -1,0 +1,3 @@
+import { describeGolden } from "./support/golden-suite.ts";
+
+describeGolden("tiny-8b");
