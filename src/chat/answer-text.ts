@@ -31,26 +31,25 @@ export class AnswerText {
 
   /** What was held back. */
   finish(): string {
-    const text = this.#take(this.#decoder.finish()) + (this.#ended ? "" : this.#held);
+    const text = this.#take(this.#decoder.finish()) + this.#held;
     this.#held = "";
-    return text.replace(trailingSpace, "");
+    const stripped = text.replace(trailingSpace, "");
+    return this.#begun ? stripped : stripped.replace(leadingSpace, "");
   }
 
   #take(decoded: string): string {
     if (this.#ended) return "";
     this.#held += decoded;
-    if (!this.#begun) this.#held = this.#held.replace(leadingSpace, "");
     const cut = Math.min(...this.#ends.map((end) => this.#held.indexOf(end)).filter((at) => at >= 0));
-    if (Number.isFinite(cut)) {
-      this.#ended = true;
-      const last = this.#held.slice(0, cut).replace(trailingSpace, "");
-      this.#held = "";
-      return last;
-    }
-    const certain = this.#held.slice(0, this.#held.length - this.#uncertain());
-    this.#held = this.#held.slice(certain.length);
-    this.#begun ||= certain !== "";
-    return certain;
+    this.#ended = Number.isFinite(cut);
+    const certain = this.#ended
+      ? this.#held.slice(0, cut).replace(trailingSpace, "")
+      : this.#held.slice(0, this.#held.length - this.#uncertain());
+    this.#held = this.#ended ? "" : this.#held.slice(certain.length);
+    // Not sooner: an end may begin with white space.
+    const text = this.#begun ? certain : certain.replace(leadingSpace, "");
+    this.#begun ||= text !== "";
+    return text;
   }
 
   /** How much of the end of what is held may still turn out to be the beginning of an end, or to be stripped. */
