@@ -1,4 +1,4 @@
-import type { VideoSample } from "mediabunny";
+import type { VideoSample, VideoSampleSink } from "mediabunny";
 import { MediaError } from "../errors.ts";
 import type { RGBImage } from "./image.ts";
 import type { Clip } from "./video-demux.ts";
@@ -38,12 +38,15 @@ export async function decodeWithMediabunny(
   const frames: RGBImage[] = [];
   // A software decoder hands out its planes; a hardware one may keep them on the GPU.
   const sink = new VideoSampleSink(track, { hardwareAcceleration: await bestAcceleration(clip) });
-  const samples = sink.samplesAtTimestamps(indices.map((index) => clip.timestamps[index]));
+  settleBeforeClosing(sink);
+  const samples: AsyncGenerator<VideoSample | null, void> = clip.hasHiddenFrames
+    ? pickByCount(sink.samples(), indices)
+    : sink.samplesAtTimestamps(indices.map((index) => clip.timestamps[index]));
   const deadline = new Deadline(options, bytes.name);
   try {
     for (const index of indices) {
       const { value: sample } = await deadline.race(samples.next());
-      if (!sample || Math.abs(sample.timestamp - clip.timestamps[index]) > 1e-4) {
+      if (!sample || !(clip.hasHiddenFrames || isAt(sample, clip.timestamps[index]))) {
         sample?.close();
         throw new MediaError(bytes.name, `frame ${index} could not be decoded; the file is damaged`);
       }
@@ -64,6 +67,52 @@ export async function decodeWithMediabunny(
     // Not awaited: a decoder that hangs would hang this too. The caller disposes of the clip, which ends it.
     samples.return().catch(() => {});
   }
+}
+
+const isAt = (sample: VideoSample, timestamp: number) => Math.abs(sample.timestamp - timestamp) <= 1e-4;
+
+/** Browsers stamp the frame after a hidden one with the hidden one's time, and so on: then only the count can be trusted. */
+async function* pickByCount(
+  samples: AsyncGenerator<VideoSample, void>,
+  indices: number[],
+): AsyncGenerator<VideoSample, void> {
+  let count = 0;
+  let next = 0;
+  for await (const sample of samples) {
+    if (count++ !== indices[next]) {
+      sample.close();
+      continue;
+    }
+    yield sample;
+    if (++next === indices.length) return;
+  }
+}
+
+/** The parts of mediabunny's decoder that its types leave out. */
+interface DecoderInside {
+  customDecoderCallSerializer?: { currentPromise: Promise<void> };
+  close(): void;
+}
+
+/**
+ * mediabunny 1.61 queues a registered decoder's `close` behind its last call. When that call failed, the decoder is never
+ * closed and the failure comes up a second time, as an unhandled rejection that would end a Node process. So the queue is
+ * settled first.
+ */
+function settleBeforeClosing(sink: VideoSampleSink): void {
+  const inside = sink as unknown as { _createDecoder?: (...args: unknown[]) => Promise<DecoderInside> };
+  const createDecoder = inside._createDecoder?.bind(sink);
+  if (createDecoder === undefined) return;
+  inside._createDecoder = async (...args) => {
+    const decoder = await createDecoder(...args);
+    const close = decoder.close.bind(decoder);
+    decoder.close = () => {
+      const queue = decoder.customDecoderCallSerializer;
+      if (queue !== undefined) queue.currentPromise = queue.currentPromise.catch(() => {});
+      close();
+    };
+    return decoder;
+  };
 }
 
 async function bestAcceleration(clip: Clip): Promise<HardwareAcceleration> {
@@ -110,6 +159,13 @@ async function planesOf(
     step,
   });
   const { width, height } = sample.visibleRect;
+  // mediabunny 1.61 leaves out the last chroma column of frames that `@mediabunny/server` decodes to an odd width.
+  if (format === "I420" && layout[1].stride < (width + 1) >> 1) {
+    throw new MediaError(
+      name,
+      `its width, ${width}, is odd, and this decoder loses a column; install ffmpeg instead`,
+    );
+  }
   const chroma =
     format === "I420" ? { u: plane(1, 1, 0), v: plane(2, 1, 0) } : { u: plane(1, 2, 0), v: plane(1, 2, 1) };
   return { width, height, y: plane(0, 1, 0), ...chroma };

@@ -1,7 +1,7 @@
-import type { EncodedPacket, Input, InputVideoTrack } from "mediabunny";
+import type { CustomSource, Input, InputVideoTrack } from "mediabunny";
 import { MediaError } from "../errors.ts";
 import type { ClipBytes } from "./video-source.ts";
-import { readTrackTiming, type TrackTiming } from "./video-timing.ts";
+import { MAX_FRAMES, readTrackTiming, type TrackTiming } from "./video-timing.ts";
 
 /** An open clip: which frames it shows and when, before any of them is decoded. */
 export interface Clip {
@@ -11,6 +11,8 @@ export interface Clip {
   container: "mov" | "matroska" | "mpegts";
   /** When each frame is shown, in the demuxer's seconds, in order: the n-th is the n-th that ffmpeg puts out. */
   timestamps: number[];
+  /** True when packets without a picture of their own lie between the frames (VP8's alternate reference frames). */
+  hasHiddenFrames: boolean;
   /** Average frames a second over the whole stream; 0 when the container does not say. */
   fps: number;
   /** Before rotation. */
@@ -20,9 +22,6 @@ export interface Clip {
   dispose(): void;
 }
 
-/** 12 hours at 240 frames a second. */
-const MAX_FRAMES = 10_368_000;
-
 /**
  * Reads the clip's index. Of MP4 and MOV only the index is read; of Matroska and MPEG-TS, which have none, the whole file.
  *
@@ -30,15 +29,17 @@ const MAX_FRAMES = 10_368_000;
  */
 export async function openClip(bytes: ClipBytes, signal?: AbortSignal): Promise<Clip> {
   const { CustomSource, Input, MATROSKA, MP4, MPEG_TS, QTFF, WEBM } = await import("mediabunny");
+  const source = new CustomSource({
+    getSize: () => bytes.size,
+    read: (start, end) => bytes.read(start, end),
+    prefetchProfile: "fileSystem",
+    handleUnhandledError: () => {},
+  });
+  stopEndlessReads(source, bytes.name);
   const input = new Input({
     // Named one by one: a playlist (HLS) could make the reader open other files.
     formats: [MP4, QTFF, MATROSKA, WEBM, MPEG_TS],
-    source: new CustomSource({
-      getSize: () => bytes.size,
-      read: (start, end) => bytes.read(start, end),
-      prefetchProfile: "fileSystem",
-      handleUnhandledError: () => {},
-    }),
+    source,
   });
   try {
     return await readClip(input, bytes, signal);
@@ -48,6 +49,24 @@ export async function openClip(bytes: ClipBytes, signal?: AbortSignal): Promise<
     if (error instanceof MediaError) throw error;
     throw new MediaError(bytes.name, "its index cannot be read; the file is damaged", { cause: error });
   }
+}
+
+/**
+ * mediabunny 1.61 searches damaged Matroska for the next element, and never ends when exactly 8 bytes are left: it reads
+ * the same ones for ever, without a pause in which a timer could stop it. So the read itself stops it.
+ */
+function stopEndlessReads(source: CustomSource, name: string): void {
+  const inside = source as unknown as { _read?: (...args: unknown[]) => unknown };
+  const read = inside._read?.bind(source);
+  if (read === undefined) return;
+  let last: unknown[] = [];
+  let repeats = 0;
+  inside._read = (start, end, ...rest) => {
+    repeats = start === last[0] && end === last[1] ? repeats + 1 : 0;
+    last = [start, end];
+    if (repeats > 10_000) throw new MediaError(name, "its elements lead nowhere; the file is damaged");
+    return read(start, end, ...rest);
+  };
 }
 
 async function readClip(input: Input, bytes: ClipBytes, signal?: AbortSignal): Promise<Clip> {
@@ -61,7 +80,8 @@ async function readClip(input: Input, bytes: ClipBytes, signal?: AbortSignal): P
 
   const container = await containerOf(input);
   const timing = container === "mov" ? await readTrackTiming(bytes, track.id) : undefined;
-  const packets = (await listPackets(track, bytes, signal)).filter((packet) => isShown(packet, timing));
+  const listed = await listPackets(track, bytes, signal);
+  const packets = listed.filter((packet) => !packet.isHidden && isShown(packet, timing));
   if (packets.length === 0)
     throw new MediaError(bytes.name, "its video track has no frame; the file is damaged");
   packets.sort((a, b) => a.timestamp - b.timestamp);
@@ -70,6 +90,7 @@ async function readClip(input: Input, bytes: ClipBytes, signal?: AbortSignal): P
     track,
     container,
     timestamps: packets.map((packet) => packet.timestamp),
+    hasHiddenFrames: listed.some((packet) => packet.isHidden),
     fps: framesPerSecond(packets, timing, container),
     width: await track.getCodedWidth(),
     height: await track.getCodedHeight(),
@@ -80,6 +101,7 @@ async function readClip(input: Input, bytes: ClipBytes, signal?: AbortSignal): P
 interface PacketTime {
   timestamp: number;
   duration: number;
+  isHidden: boolean;
 }
 
 async function listPackets(
@@ -88,16 +110,14 @@ async function listPackets(
   signal?: AbortSignal,
 ): Promise<PacketTime[]> {
   const { EncodedPacketSink } = await import("mediabunny");
-  // A VP8 packet may hold a frame that is only decoded to predict others: its header says so.
-  const hasHiddenFrames = (await track.getCodec()) === "vp8";
-  const isHidden = (packet: EncodedPacket) => hasHiddenFrames && (packet.data[0] & 0x10) === 0;
+  // A VP8 packet may hold a frame that is only decoded to predict others: its first byte says so.
+  const isVP8 = (await track.getCodec()) === "vp8";
   const packets: PacketTime[] = [];
-  for await (const packet of new EncodedPacketSink(track).packets(undefined, undefined, {
-    metadataOnly: !hasHiddenFrames,
-  })) {
+  const sink = new EncodedPacketSink(track);
+  for await (const packet of sink.packets(undefined, undefined, { metadataOnly: !isVP8 })) {
     signal?.throwIfAborted();
-    if (isHidden(packet)) continue;
-    packets.push({ timestamp: packet.timestamp, duration: packet.duration });
+    const isHidden = isVP8 && (packet.data[0] & 0x10) === 0;
+    packets.push({ timestamp: packet.timestamp, duration: packet.duration, isHidden });
     if (packets.length > MAX_FRAMES) {
       throw new MediaError(bytes.name, `has more than ${MAX_FRAMES} frames; cut it into shorter clips`);
     }

@@ -99,7 +99,7 @@ function cut(clip: Clip, { shown, pixels }: Output, sizeOf: (frame: ShownFrame) 
 type Dialect = "current" | "old";
 
 function argumentsFor(path: string, clip: Clip, indices: number[], dialect: Dialect): string[] {
-  const wanted = indices.map((index) => `eq(n,${index})`).join("+");
+  const wanted = anyOf(indices);
   // Every selected frame goes out once, whatever its time, and in the size it has.
   const asSelected =
     dialect === "current" ? ["-fps_mode", "passthrough", "-autoscale", "0"] : ["-vsync", "0"];
@@ -110,6 +110,13 @@ function argumentsFor(path: string, clip: Clip, indices: number[], dialect: Dial
     ...["-map", `0:V:${clip.track.number - 1}`, "-vf", `select='${wanted}',showinfo`, ...asSelected],
     ...["-frames:v", String(indices.length), "-c:v", "rawvideo", "-f", "rawvideo"],
   ];
+}
+
+/** An ffmpeg expression that is not 0 for these frames: a balanced tree, as ffmpeg refuses expressions deeper than 100. */
+function anyOf(indices: number[]): string {
+  if (indices.length === 1) return `eq(n,${indices[0]})`;
+  const half = indices.length >> 1;
+  return `(${anyOf(indices.slice(0, half))}+${anyOf(indices.slice(half))})`;
 }
 
 async function runFfmpeg(
@@ -219,6 +226,7 @@ class ShowinfoLog {
   #readLine(line: string): void {
     const text = /^\[Parsed_showinfo_\d+ @ \w+\] (.*)$/.exec(line)?.[1];
     if (text === undefined) {
+      if (/^\s*Last message repeated/.test(line)) return;
       this.#tail.push(line.trim());
       if (this.#tail.length > 5) this.#tail.shift();
       return;

@@ -1,7 +1,9 @@
-// Makes the test data of this folder. Needs ffmpeg 5.1 or later (x86) with libx264: `node test/media/make.mjs`.
+// Makes the test data of this folder. Needs ffmpeg 5.1 or later (x86) with libx264: `node test/media/make.mjs && npx biome check --write test/media`.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 process.chdir(import.meta.dirname);
 const ffmpeg = (...args) => execFileSync("ffmpeg", ["-v", "error", "-y", ...args], { maxBuffer: 2 ** 30 });
@@ -68,9 +70,17 @@ ffmpeg(...source, ...h264, "-b_strategy", "0", "clip.mp4");
 ffmpeg("-ss", "0.55", "-i", "clip.mp4", "-c", "copy", "-bitexact", "trimmed.mp4");
 // The same pictures tagged BT.709, in Matroska.
 ffmpeg(...source, ...h264, ...["-colorspace", "bt709", "-color_range", "tv"], "bt709.mkv");
+// VP8 with alternate reference frames: packets that are decoded and never shown.
+const vp8 = [
+  ...source,
+  ...["-c:v", "libvpx", "-auto-alt-ref", "1", "-lag-in-frames", "16", "-b:v", "60k", "-threads", "1"],
+];
+const log = ["-passlogfile", join(tmpdir(), "internvl-make")];
+ffmpeg(...vp8, "-pass", "1", ...log, "-f", "null", "-");
+ffmpeg(...vp8, "-pass", "2", ...log, "-bitexact", "hidden.webm");
 ffmpeg("-f", "lavfi", "-i", "sine=duration=0.2", "-bitexact", "audio-only.mp4");
 
-const clips = ["clip.mp4", "trimmed.mp4", "bt709.mkv"].map((file) => {
+const clips = ["clip.mp4", "trimmed.mp4", "bt709.mkv", "hidden.webm"].map((file) => {
   const rgb = ffmpeg("-i", file, "-vsync", "0", "-pix_fmt", "rgb24", "-f", "rawvideo", "-");
   const size = 64 * 48 * 3;
   const frames = Array.from({ length: rgb.length / size }, (_, i) =>
