@@ -79,7 +79,7 @@ export async function prepareConversation(
   const { tiling } = maker.description;
   const turn = await takePictures(maker, question, options);
   const history: (Turn & { images: TiledPicture[] })[] = [];
-  for (const earlier of options.history ?? []) {
+  for (const earlier of checkHistory(options.history)) {
     const images: TiledPicture[] = [];
     for (const input of earlier.images ?? []) images.push(await tilePicture(input, tiling, options));
     history.push({ ...earlier, images });
@@ -100,6 +100,12 @@ export async function prepareConversation(
   return { prompt: new Prompt(ids, maker.imageToken, blocks), turn, history };
 }
 
+function checkHistory(history: readonly Turn[] = []): readonly Turn[] {
+  const isTurn = (turn: Turn) => typeof turn?.question === "string" && typeof turn.answer === "string";
+  if (Array.isArray(history) && history.every(isTurn)) return history;
+  throw new OptionError("history", history, "must be a list of turns { question, answer, images }");
+}
+
 /** The question with its marks written out, and a tiled picture for each. */
 async function takePictures(
   maker: PromptMaker,
@@ -107,7 +113,7 @@ async function takePictures(
   options: AskOptions,
 ): Promise<{ question: string; images: TiledPicture[] }> {
   const { tiling } = maker.description;
-  const { images = [], video, segments = 8, bound, history, signal, onProgress } = options;
+  const { images = [], video, segments, bound, history, signal, onProgress } = options;
   if (!Array.isArray(images)) throw new OptionError("images", images, "must be a list of pictures");
   if (video === undefined) {
     for (const option of ["segments", "bound"] as const) {

@@ -1,27 +1,20 @@
-import type { Backend, Precision } from "../backend/backend.ts";
-import { ReferenceBackend } from "../backend/reference/backend.ts";
 import { loadDescription } from "../checkpoint/checkpoint.ts";
 import type { LanguageDescription, ModelDescription } from "../checkpoint/description.ts";
 import { checkTensors } from "../checkpoint/expected-tensors.ts";
 import type { CheckpointFiles } from "../checkpoint/files.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
 import { Engine } from "../engine/engine.ts";
-import { DeviceError, OptionError } from "../errors.ts";
+import { OptionError } from "../errors.ts";
 import { Network } from "../model/network.ts";
 import type { OnProgress } from "../progress.ts";
 import { createTokenizer, type Tokenizer, tokenizerFiles } from "../text/tokenizer.ts";
+import { type BackendOptions, chooseBackend } from "./choose-backend.ts";
 import { checkOptionNames } from "./option-names.ts";
 
 /** A hub id, a folder, or the files themselves (`openBlobs`, `openFolder`). */
 export type ModelSource = string | CheckpointFiles;
 
-export interface LoadOptions {
-  /** Where it runs. "auto" takes the fastest there is. Default "auto". */
-  device?: "auto" | "reference";
-  /** "f32" keeps activations f32 throughout; "fast" rounds the operands of matrix products to 16 bits. Default "fast". */
-  precision?: Precision;
-  /** How weights are held: as the checkpoint has them. */
-  weights?: "checkpoint";
+export interface LoadOptions extends BackendOptions {
   /** Tokens a conversation may have. Default: what the checkpoint was made for. */
   contextLength?: number;
   /** Tokens whose keys and values are kept, over all conversations. Default: as many as 2 GiB hold. */
@@ -66,7 +59,7 @@ const featureBytes = 2 ** 28;
 /** Opens, checks and loads a checkpoint. What was opened is closed again when anything fails. */
 export async function loadParts(source: ModelSource, options: LoadOptions): Promise<ModelParts> {
   checkOptionNames(options, loadOptionNames);
-  const backend = chooseBackend(options);
+  const backend = await chooseBackend(options);
   const cleanUp: (() => unknown)[] = [() => backend[Symbol.asyncDispose]()];
   const dispose = async () => {
     for (const step of cleanUp.splice(0).reverse()) await step();
@@ -116,31 +109,6 @@ export async function openSource(
   const { openFolder } = await import("../checkpoint/folder.node.ts");
   const { revision, offline, signal, onProgress } = options;
   return openFolder(await resolveSource(source, { revision, offline, signal, onProgress }));
-}
-
-function chooseBackend({
-  device = "auto",
-  precision = "fast",
-  weights = "checkpoint",
-}: LoadOptions): Backend {
-  const known = ["auto", "reference"];
-  if (!known.includes(device)) {
-    throw new DeviceError(
-      String(device),
-      `there is no such device in this version; choose one of ${known.join(", ")}`,
-    );
-  }
-  if (precision !== "fast" && precision !== "f32") {
-    throw new OptionError("precision", precision, 'must be "fast" or "f32"');
-  }
-  if (weights !== "checkpoint") {
-    throw new OptionError(
-      "weights",
-      weights,
-      `device ${device} holds weights as the checkpoint has them: "checkpoint"`,
-    );
-  }
-  return new ReferenceBackend(precision);
 }
 
 function engineSizes(language: LanguageDescription, options: LoadOptions) {

@@ -1,6 +1,6 @@
 import type { TilingDescription } from "../checkpoint/description.ts";
-import { OptionError } from "../errors.ts";
-import type { RGBImage } from "../media/image.ts";
+import { OptionError, ShapeError } from "../errors.ts";
+import { checkRGBImage, type RGBImage } from "../media/image.ts";
 import { type ImageSource, type LoadImageOptions, loadImage } from "../media/sources.ts";
 import { tileImage } from "../media/tiles.ts";
 import { type LoadVideoOptions, loadVideoFrames, type VideoSource } from "../media/video.ts";
@@ -40,7 +40,7 @@ export async function tilePicture(
   tiling: TilingDescription,
   options: PictureOptions & { signal?: AbortSignal },
 ): Promise<TiledPicture> {
-  if (isTiledPicture(input)) return input;
+  if (isTiledPicture(input)) return checkTiles(input, tiling.tileSize);
   const { maxTiles = tiling.maxTiles, minTiles = Math.min(tiling.minTiles, maxTiles) } = options;
   const sources = Array.isArray(input) ? (input as readonly ImageSource[]) : [input as ImageSource];
   if (sources.length === 0)
@@ -60,17 +60,17 @@ export async function tilePicture(
   return { tiles };
 }
 
-/** One picture of one tile for each frame of a clip that the model is to see. */
+/** One picture of one tile for each frame of a clip that the model is to see; 8 frames unless `segments` says else. */
 export async function tileVideo(
   video: VideoSource | Iterable<RGBImage> | AsyncIterable<RGBImage>,
   tiling: TilingDescription,
-  options: LoadVideoOptions,
+  options: Partial<LoadVideoOptions>,
 ): Promise<TiledPicture[]> {
   const pictures: TiledPicture[] = [];
-  const frames = isFrames(video) ? video : (await loadVideoFrames(video, options)).frames;
-  for await (const frame of frames) {
+  for await (const frame of framesOf(video, options)) {
     options.signal?.throwIfAborted();
-    const { tiles } = tileImage(frame, {
+    const image = checkRGBImage(frame, `frame ${pictures.length + 1}`);
+    const { tiles } = tileImage(image, {
       minTiles: 1,
       maxTiles: 1,
       tileSize: tiling.tileSize,
@@ -82,6 +82,31 @@ export async function tileVideo(
   return pictures;
 }
 
+async function* framesOf(
+  video: VideoSource | Iterable<RGBImage> | AsyncIterable<RGBImage>,
+  options: Partial<LoadVideoOptions>,
+): AsyncIterable<RGBImage> {
+  if (!isFrames(video)) {
+    yield* (await loadVideoFrames(video, { ...options, segments: options.segments ?? 8 })).frames;
+    return;
+  }
+  for (const option of ["segments", "bound"] as const) {
+    if (options[option] === undefined) continue;
+    throw new OptionError(option, options[option], "is only read with a clip; give fewer frames instead");
+  }
+  yield* video;
+}
+
+/** Tiles from elsewhere, for example from a history that another model wrote, may have another size. */
+function checkTiles(picture: TiledPicture, tileSize: number): TiledPicture {
+  const want = tileSize * tileSize * 3;
+  const wrong = picture.tiles.find(({ pixels }) => pixels.length !== want);
+  if (!wrong) return picture;
+  throw new ShapeError(
+    `a tile has ${wrong.pixels.length} bytes, want ${want} (${tileSize} by ${tileSize}, RGB): tile the picture again for this model`,
+  );
+}
+
 async function tile(pixels: Uint8Array): Promise<Tile> {
   const digest = await crypto.subtle.digest("SHA-256", pixels as Uint8Array<ArrayBuffer>);
   const hash = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -89,7 +114,7 @@ async function tile(pixels: Uint8Array): Promise<Tile> {
 }
 
 function isTiledPicture(input: PictureInput): input is TiledPicture {
-  return typeof input === "object" && "tiles" in input;
+  return typeof input === "object" && input !== null && "tiles" in input;
 }
 
 function isFrames(video: unknown): video is Iterable<RGBImage> | AsyncIterable<RGBImage> {

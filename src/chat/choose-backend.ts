@@ -1,0 +1,54 @@
+import type { Backend, Precision } from "../backend/backend.ts";
+import { CpuBackend } from "../backend/cpu/backend.ts";
+import { ReferenceBackend } from "../backend/reference/backend.ts";
+import { DeviceError, OptionError } from "../errors.ts";
+
+/** Where a model runs, and how it is held there. */
+export interface BackendOptions {
+  /**
+   * "cpu": C kernels. "reference": the same in plain TypeScript, slow. "auto" takes the fastest there is. Default
+   * "auto".
+   */
+  device?: "auto" | "cpu" | "reference";
+  /** "f32" keeps activations f32 throughout; "fast" rounds the operands of matrix products to 16 bits. Default "fast". */
+  precision?: Precision;
+  /**
+   * How the language model's weights are held: as the checkpoint has them, or quantised at load to 8 or 4 bits ("cpu").
+   * Default "checkpoint".
+   */
+  weights?: "checkpoint" | "int8" | "int4";
+}
+
+const devices: readonly string[] = ["auto", "cpu", "reference"];
+const weightFormats: readonly string[] = ["checkpoint", "int8", "int4"];
+
+/** The backend that the options ask for. @throws DeviceError when it is not there, OptionError when it can not do that. */
+export async function chooseBackend(options: BackendOptions): Promise<Backend> {
+  const { device = "auto", precision = "fast", weights = "checkpoint" } = options;
+  if (!devices.includes(device)) {
+    throw new DeviceError(String(device), `there is no such device; choose one of ${devices.join(", ")}`);
+  }
+  if (precision !== "fast" && precision !== "f32") {
+    throw new OptionError("precision", precision, 'must be "fast" or "f32"');
+  }
+  if (!weightFormats.includes(weights)) {
+    throw new OptionError("weights", weights, `must be one of ${weightFormats.join(", ")}`);
+  }
+  if (device !== "reference") {
+    const machine = await openMachine();
+    if (!("absent" in machine)) return new CpuBackend(machine, precision, weights);
+    if (device === "cpu") throw new DeviceError("cpu", machine.absent);
+  }
+  if (weights !== "checkpoint") {
+    throw new OptionError("weights", weights, 'device "reference" holds weights as the checkpoint has them');
+  }
+  return new ReferenceBackend(precision);
+}
+
+async function openMachine() {
+  if (typeof process === "undefined" || !process.versions?.node) {
+    return { absent: "the C kernels run in Node only" };
+  }
+  const { openNativeMachine } = await import("../backend/cpu/native-machine.node.ts");
+  return openNativeMachine();
+}
