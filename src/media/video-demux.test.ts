@@ -64,6 +64,7 @@ describe("openClip", () => {
     ["a second edit", withEdits(2), /edit list/],
     ["a false count of frames", withCount("stts"), /claims 4294967295 frames/],
     ["a false count of offsets", withCount("ctts"), /claims 4294967\d+ frames/],
+    ["a false count in a chunk", withCount("stsc"), /a chunk claims 4294967295/],
     ["Matroska elements that lead nowhere", withoutElements(), /damaged/],
     ["a clock of 0 ticks", withZeroClock(), /0 ticks/],
   ])("refuses %s", async (_, bytes, problem) => {
@@ -96,7 +97,8 @@ describe("openClip", () => {
           }
         },
       ),
-      { numRuns: 200 },
+      // A fixed seed: a hang in the demuxer would also keep fast-check from naming the seed it came from.
+      { numRuns: 200, seed: 1 },
     );
   });
 
@@ -130,10 +132,10 @@ function withEdits(count: number): Uint8Array {
   return grown;
 }
 
-/** The clip with the first row of a run-length table standing for 2^32 - 1 samples. */
+/** The clip with the first row of a table standing for 2^32 - 1 samples; a chunk row begins with the chunk's number. */
 function withCount(table: string): Uint8Array {
   const bytes = read("clip.mp4");
-  new DataView(bytes.buffer).setUint32(indexOf(bytes, table) + 12, 0xffffffff);
+  new DataView(bytes.buffer).setUint32(indexOf(bytes, table) + (table === "stsc" ? 16 : 12), 0xffffffff);
   return bytes;
 }
 

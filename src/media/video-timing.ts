@@ -46,6 +46,8 @@ async function timingOf(bytes: ClipBytes, movie: Box, track: Box): Promise<Track
 
 /** More than 18 hours at 30 frames a second. */
 export const MAX_FRAMES = 2_000_000;
+/** A few seconds' walk. */
+const MAX_CHUNK_STEPS = 2 ** 32;
 
 /** The run-length tables of a track's samples, checked: a demuxer writes out every run, so a false count would fill the memory. */
 async function sampleTimes(bytes: ClipBytes, table: Box): Promise<{ samples: number; ticks: number }> {
@@ -65,7 +67,23 @@ async function sampleTimes(bytes: ClipBytes, table: Box): Promise<{ samples: num
       offsetSamples += offsets.getUint32(8 + 8 * row);
   }
   requireFrameCount(bytes, Math.max(samples, offsetSamples));
+  await checkChunks(bytes, table, samples);
   return { samples, ticks };
+}
+
+/** To find one sample the demuxer walks its whole chunk: a chunk must not claim more than there is, nor be a film's length. */
+async function checkChunks(bytes: ClipBytes, table: Box, samples: number): Promise<void> {
+  const box = await findBox(bytes, table, "stsc");
+  if (box === undefined || samples === 0) return;
+  const chunks = await contents(bytes, box);
+  for (let row = 0; row < rowCount(bytes, chunks, 4, 12); row++) {
+    const inChunk = chunks.getUint32(12 + 12 * row);
+    if (inChunk > samples) throw damaged(bytes, `a chunk claims ${inChunk} of its ${samples} samples`);
+    if (inChunk * samples > MAX_CHUNK_STEPS) {
+      const problem = `it holds ${inChunk} samples in one chunk, too many to find one quickly`;
+      throw new MediaError(bytes.name, `${problem}; write it anew: ffmpeg -i in.mp4 -c copy out.mp4`);
+    }
+  }
 }
 
 /** The same for the fragments of a file that was written piece by piece. */
