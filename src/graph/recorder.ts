@@ -6,7 +6,6 @@ import {
   pickColumns,
   readsOf,
   weightsOf,
-  writesOf,
 } from "./operations.ts";
 import type { CacheLayout, ElementType, Storage, Tensor, Weight } from "./tensor.ts";
 
@@ -29,7 +28,8 @@ export class Recorder {
   readonly #operations: Operation[] = [];
   readonly #inputs = new Map<string, Tensor>();
   readonly #outputs = new Map<string, Tensor>();
-  #storages = 0;
+  /** By their ids. */
+  readonly #storages: Storage[] = [];
 
   constructor(name: string) {
     this.#name = name;
@@ -50,7 +50,7 @@ export class Recorder {
       `a constant of ${values.length} is not [${rows}, ${columns}]`,
     );
     const type = values instanceof Float32Array ? "f32" : "u32";
-    return whole({ ...this.#storage("constant", type, rows, columns), values });
+    return whole(this.#storage("constant", type, rows, columns, values));
   }
 
   /** Columns `first … first + count - 1` of a tensor, without a copy. */
@@ -64,12 +64,14 @@ export class Recorder {
 
   /** Names a tensor that the caller gets back from each run. It must not be a view. */
   output(name: string, tensor: Tensor): void {
+    this.#check(!this.#outputs.has(name), `two outputs are called ${name}`);
     this.#check(tensor.columns === tensor.storage.columns, `output ${name} is a view`);
     this.#outputs.set(name, tensor);
   }
 
   embed(table: Weight, ids: Tensor): Tensor {
-    this.#check(ids.storage.type === "u32" && ids.columns === 1, `ids are ${shape(ids)}`);
+    this.#check(ids.columns === 1, `ids are ${shape(ids)}`);
+    this.#checkNumbers({ ids });
     const output = this.#activation("f32", ids.rows, table.columns);
     return this.#note({ kind: "embed", table, ids, output }, output);
   }
@@ -79,6 +81,7 @@ export class Recorder {
       source.columns === target.columns && rows.rows === source.rows && rows.columns === 1,
       `scatter of ${shape(source)} by ${shape(rows)} into ${shape(target)}`,
     );
+    this.#checkNumbers({ rows });
     this.#check(target.storage.kind === "activation", "scatter into something that is not an activation");
     return this.#note({ kind: "scatterRows", target, source, rows }, target);
   }
@@ -162,7 +165,8 @@ export class Recorder {
       `angles are ${shape(angles)}`,
     );
     this.#check(slots.rows === query.rows && slots.columns === 1, `slots are ${shape(slots)}`);
-    this.#check(place.layer < cache.layers, `layer ${place.layer} of a cache of ${cache.layers}`);
+    this.#checkNumbers({ slots });
+    this.#checkPlace(place);
     const output = this.#activation("f32", query.rows, query.columns);
     return this.#note({ kind: "rotary", ...values, ...place, output }, output);
   }
@@ -193,12 +197,14 @@ export class Recorder {
       `starts ${shape(starts)}, lengths ${shape(lengths)}, pages ${shape(pages)}`,
     );
     this.#check(query.columns === place.heads * place.cache.headSize, `q is ${shape(query)}`);
+    this.#checkNumbers({ starts, lengths, pages });
+    this.#checkPlace(place);
     const output = this.#activation("f32", query.rows, query.columns);
     return this.#note({ kind: "pagedAttention", ...values, ...place, output }, output);
   }
 
   gatherRows(input: Tensor, rows: Tensor): Tensor {
-    this.#check(rows.storage.type === "u32", "row numbers must be u32");
+    this.#checkNumbers({ rows });
     const output = this.#activation("f32", rows.rows, rows.columns * input.columns);
     return this.#note({ kind: "gatherRows", input, rows, output }, output);
   }
@@ -207,11 +213,16 @@ export class Recorder {
     logits: Tensor,
     rules: { settings: Tensor; penalised?: Tensor; suppressed?: Tensor; count: number },
   ): { tokens: Tensor; scores: Tensor } {
-    const { settings, count } = rules;
+    const { settings, penalised, suppressed, count } = rules;
     this.#check(
       settings.rows === logits.rows && settings.columns === pickColumns.length,
       `settings are ${shape(settings)} for logits ${shape(logits)}`,
     );
+    for (const list of [penalised, suppressed]) {
+      if (!list) continue;
+      this.#check(list.rows === logits.rows, `a list of ${shape(list)} for logits ${shape(logits)}`);
+      this.#checkNumbers({ list });
+    }
     this.#check(count > 0 && count <= logits.columns, `${count} tokens of ${logits.columns}`);
     const tokens = this.#activation("u32", logits.rows, count);
     const scores = this.#activation("f32", logits.rows, count);
@@ -220,10 +231,9 @@ export class Recorder {
   }
 
   finish(): Graph {
-    const written = new Set(this.#operations.flatMap(writesOf).map((tensor) => tensor.storage));
-    for (const tensor of [...this.#operations.flatMap(readsOf), ...this.#outputs.values()]) {
-      const { storage } = tensor;
-      this.#check(storage.kind !== "activation" || written.has(storage), "a tensor of another graph is read");
+    const used = [...this.#operations.flatMap(readsOf), ...this.#outputs.values()];
+    for (const { storage } of used) {
+      this.#check(this.#storages[storage.id] === storage, "a tensor of another graph is read");
     }
     const weights = [...new Set(this.#operations.flatMap(weightsOf))];
     return {
@@ -235,12 +245,20 @@ export class Recorder {
     };
   }
 
-  #storage(kind: Storage["kind"], type: ElementType, rows: number, columns: number): Storage {
+  #storage(
+    kind: Storage["kind"],
+    type: ElementType,
+    rows: number,
+    columns: number,
+    values?: Storage["values"],
+  ): Storage {
     this.#check(
       Number.isSafeInteger(rows) && Number.isSafeInteger(columns) && rows > 0 && columns > 0,
       `a tensor of [${rows}, ${columns}]`,
     );
-    return { id: this.#storages++, kind, type, rows, columns };
+    const storage: Storage = { id: this.#storages.length, kind, type, rows, columns, values };
+    this.#storages.push(storage);
+    return storage;
   }
 
   #activation(type: ElementType, rows: number, columns: number): Tensor {
@@ -250,6 +268,22 @@ export class Recorder {
   #note(operation: Operation, made: Tensor): Tensor {
     this.#operations.push(operation);
     return made;
+  }
+
+  /** Where keys and values go: a layer that is there, and as many query heads for each of its heads. */
+  #checkPlace({ layer, heads, cache }: { layer: number; heads: number; cache: CacheLayout }): void {
+    this.#check(layer >= 0 && layer < cache.layers, `layer ${layer} of a cache of ${cache.layers}`);
+    this.#check(
+      heads % cache.keyValueHeads === 0,
+      `${heads} query heads for ${cache.keyValueHeads} key-value heads`,
+    );
+  }
+
+  /** Row numbers, ids and the like are u32. */
+  #checkNumbers(tensors: Record<string, Tensor>): void {
+    for (const [name, { storage }] of Object.entries(tensors)) {
+      this.#check(storage.type === "u32", `${name} must be u32, not ${storage.type}`);
+    }
   }
 
   #check(holds: boolean, otherwise: string): void {

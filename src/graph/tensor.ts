@@ -43,6 +43,8 @@ export interface Weight {
   readonly name: string;
   readonly rows: number;
   readonly columns: number;
+  /** What reads it: a product with its rows, or single rows looked up (vectors are neither: their columns are 1). */
+  readonly use: "product" | "rows";
   readonly source: { readonly slices: readonly RowSlice[] } | { readonly values: Float32Array };
 }
 

@@ -18,7 +18,7 @@ export interface LanguageWeights {
 export function languageWeights(description: LanguageDescription, store: TensorStore): LanguageWeights {
   const names = languageNames(description);
   return {
-    embeddings: whole(store, names.embeddings),
+    embeddings: whole(store, names.embeddings, "rows"),
     layers: Array.from({ length: description.layers }, (_, i) => names.layer(store, i)),
     norm: whole(store, names.norm),
     output: whole(store, names.output),

@@ -1,0 +1,48 @@
+/** Where the kernels run: a shared library in this process, or WebAssembly. */
+export interface Machine {
+  /** How the kernels were built: "native" or "wasm". */
+  readonly kind: "native" | "wasm";
+  /** The processor features in use, for example "avx512". */
+  readonly variant: string;
+  /** Threads that a program runs on. */
+  readonly lanes: number;
+  /** Zeroed memory, aligned to 64 bytes. @throws DeviceError when there is not enough. */
+  allocate(bytes: number): Block;
+  free(block: Block): void;
+  /** Bytes of workspace the program at this address needs. */
+  workspaceBytes(program: bigint): number;
+  /** Runs a program off the event loop. 0, -1 when it was cancelled, or the number of the operation that failed. */
+  run(program: bigint): Promise<number>;
+  /** Packs rows of a checkpoint tensor into a weight (`internvl_pack`), off the event loop. */
+  pack(
+    weight: BigInt64Array,
+    firstRow: number,
+    rows: number,
+    bytes: Uint8Array,
+    source: number,
+  ): Promise<void>;
+}
+
+/** Memory of the machine. */
+export interface Block {
+  readonly address: bigint;
+  readonly bytes: number;
+  /** A view of it; valid until it is freed. */
+  view(): ArrayBufferLike;
+  /** Where the view's first byte lies in `view()`'s buffer. */
+  readonly viewOffset: number;
+}
+
+/** `weight_format` of program.h. */
+export const weightFormats = {
+  panelF32: 0,
+  panelBf16: 1,
+  panelInt8: 2,
+  panelInt4: 3,
+  rowsF32: 4,
+  rowsBf16: 5,
+  rowsF16: 6,
+} as const;
+
+/** The number formats `internvl_pack` reads. */
+export const packSources = { BF16: 0, F16: 1, F32: 2 } as const;
