@@ -1,6 +1,6 @@
 import type { Operation } from "./operations.ts";
 import { readsOf, weightsOf, writesOf } from "./operations.ts";
-import { bytesPerElement } from "./tensor.ts";
+import { bytesPerElement, type Tensor } from "./tensor.ts";
 
 /** What an operation must at least do: arithmetic, and bytes moved. */
 export interface Cost {
@@ -8,7 +8,7 @@ export interface Cost {
   readonly flops: number;
   /** Bytes of parameters, each read once. */
   readonly weightBytes: number;
-  /** Bytes of activations read and written, each once. */
+  /** Bytes of activations read and written, each once; the keys and values of the cache are not among them. */
   readonly activationBytes: number;
 }
 
@@ -17,7 +17,7 @@ export interface Cost {
  * rows of the positions each attends to, which only the run knows.
  */
 export function costOf(operation: Operation, weightBytesPerValue: number, cachedTokens = 0): Cost {
-  const activationBytes = [...readsOf(operation), ...writesOf(operation)].reduce(
+  const activationBytes = touched(operation).reduce(
     (sum, { rows, columns, storage }) => sum + rows * columns * bytesPerElement[storage.type],
     0,
   );
@@ -28,6 +28,18 @@ export function costOf(operation: Operation, weightBytesPerValue: number, cached
     weightBytes: values * weightBytesPerValue,
     activationBytes,
   };
+}
+
+/** What is read and written; of a gather or scatter, only the rows that move, at both ends. */
+function touched(operation: Operation): Tensor[] {
+  switch (operation.kind) {
+    case "gatherRows":
+      return [operation.rows, operation.output, operation.output];
+    case "scatterRows":
+      return [operation.rows, operation.source, operation.source];
+    default:
+      return [...readsOf(operation), ...writesOf(operation)];
+  }
 }
 
 function valuesOf(operation: Operation): number {
