@@ -243,11 +243,12 @@ export class InternVL implements AsyncDisposable {
 
   #promptOf(ids: readonly number[] | Uint32Array, features: Float32Array | undefined): Prompt {
     const { vocabularySize, hiddenSize } = this.description.language;
-    const wrong =
-      ids.length === 0 || [...ids].find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabularySize));
-    if (wrong === true) throw new OptionError("ids", [], "there must be at least one token");
-    if (wrong !== undefined)
-      throw new OptionError("ids", wrong, `token ids run from 0 to ${vocabularySize - 1}`);
+    if (ids.length === 0) throw new OptionError("ids", [], "there must be at least one token");
+    for (const id of ids) {
+      if (!(Number.isInteger(id) && id >= 0 && id < vocabularySize)) {
+        throw new OptionError("ids", id, `token ids run from 0 to ${vocabularySize - 1}`);
+      }
+    }
     return new Prompt([...ids], this.#maker.imageToken, this.#featureBlocks(features, hiddenSize));
   }
 

@@ -97,7 +97,10 @@ export async function openSource(
   source: ModelSource,
   options: Pick<LoadOptions, "revision" | "offline" | "signal" | "onProgress">,
 ): Promise<CheckpointFiles> {
-  if (typeof source !== "string") return source;
+  if (typeof source !== "string") {
+    if (typeof source?.read === "function" && typeof source.close === "function") return source;
+    throw new OptionError("source", source, "must be a hub id, a folder, or files (openBlobs)");
+  }
   if (typeof process === "undefined" || !process.versions?.node) {
     throw new OptionError(
       "source",
