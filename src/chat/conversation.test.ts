@@ -6,7 +6,14 @@ import { openFolder } from "../checkpoint/folder.node.ts";
 import { FeatureCache } from "../engine/features.ts";
 import { OptionError, PromptError } from "../errors.ts";
 import type { RGBImage } from "../media/image.ts";
-import { type AskOptions, imageTokenOf, type PromptMaker, prepareConversation } from "./conversation.ts";
+import {
+  type AskOptions,
+  imageTokenOf,
+  type PromptMaker,
+  prepareConversation,
+  type Turn,
+} from "./conversation.ts";
+import type { TiledPicture } from "./pictures.ts";
 import { templateOf } from "./templates.ts";
 
 const golden = readGolden("tiny-2b");
@@ -28,18 +35,21 @@ beforeAll(async () => {
 const prepare = (question: string, options: AskOptions = {}) => prepareConversation(maker, question, options);
 const grey = (value: number): RGBImage => ({ width: 4, height: 4, data: new Uint8Array(48).fill(value) });
 
+const tilesOf = ({ images = [] }: Pick<Turn, "images">) =>
+  (images as TiledPicture[]).map(({ tiles }) => tiles.length);
+
 describe("where pictures stand", () => {
   it("is in front when the first question does not say, all together", async () => {
     const { turn, prompt } = await prepare("What is it?", { images: [grey(1), grey(2)] });
     expect(turn.question).toBe("<image>\nWhat is it?");
-    expect(turn.images!.map((picture) => "tiles" in picture && picture.tiles.length)).toEqual([2]);
+    expect(tilesOf(turn)).toEqual([2]);
     expect(prompt.imageTokens).toBe(32);
   });
 
   it("is at the marks when the question has them", async () => {
     const { turn } = await prepare("<image> or <image>?", { images: [grey(1), [grey(2), grey(3)]] });
     expect(turn.question).toBe("<image> or <image>?");
-    expect(turn.images!.map((picture) => "tiles" in picture && picture.tiles.length)).toEqual([1, 2]);
+    expect(tilesOf(turn)).toEqual([1, 2]);
   });
 
   it("must be written on later turns, and with an empty history, as in the reference", async () => {
