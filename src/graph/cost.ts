@@ -32,14 +32,9 @@ export function costOf(operation: Operation, weightBytesPerValue: number, cached
 
 /** What is read and written; of a gather or scatter, only the rows that move, at both ends. */
 function touched(operation: Operation): Tensor[] {
-  switch (operation.kind) {
-    case "gatherRows":
-      return [operation.rows, operation.output, operation.output];
-    case "scatterRows":
-      return [operation.rows, operation.source, operation.source];
-    default:
-      return [...readsOf(operation), ...writesOf(operation)];
-  }
+  if (operation.kind === "gatherRows") return [operation.rows, operation.output, operation.output];
+  if (operation.kind === "scatterRows") return [operation.rows, operation.source, operation.source];
+  return [...readsOf(operation), ...writesOf(operation)];
 }
 
 function valuesOf(operation: Operation): number {
@@ -57,7 +52,14 @@ function flopsOf(operation: Operation, cachedTokens: number): number {
       return 4 * operation.query.rows * operation.groupRows * operation.heads * operation.headSize;
     case "pagedAttention":
       return 4 * cachedTokens * operation.heads * operation.cache.headSize;
-    default:
+    case "embed":
+    case "scatterRows":
+    case "gatherRows":
+    case "patches":
+    case "layerNorm":
+    case "rmsNorm":
+    case "rotary":
+    case "pickTokens":
       return 0;
   }
 }

@@ -225,14 +225,8 @@ export function readsOf(operation: Operation): Tensor[] {
 
 /** The tensors an operation writes. */
 export function writesOf(operation: Operation): Tensor[] {
-  switch (operation.kind) {
-    case "scatterRows":
-      return [operation.target];
-    case "pickTokens":
-      return [operation.tokens, operation.scores];
-    default:
-      return [operation.output];
-  }
+  if (operation.kind === "pickTokens") return [operation.tokens, operation.scores];
+  return [operation.kind === "scatterRows" ? operation.target : operation.output];
 }
 
 /** The parameters an operation reads. */
@@ -250,7 +244,13 @@ export function weightsOf(operation: Operation): Weight[] {
       return [operation.weight, operation.bias];
     case "rmsNorm":
       return [operation.weight];
-    default:
+    case "scatterRows":
+    case "gatherRows":
+    case "patches":
+    case "rotary":
+    case "attention":
+    case "pagedAttention":
+    case "pickTokens":
       return [];
   }
 }
