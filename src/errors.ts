@@ -144,9 +144,27 @@ export class DeviceError extends InternVLError {
   }
 }
 
+/** A model would not fit into the memory that is free. */
+export class MemoryError extends InternVLError {
+  readonly code = "MEMORY";
+  /** Bytes. */
+  readonly needed: number;
+  readonly free: number;
+
+  constructor(needed: number, free: number, remedy: string) {
+    super(`the weights need ${gigabytes(needed)}, and ${gigabytes(free)} are free: ${remedy}`);
+    this.needed = needed;
+    this.free = free;
+  }
+}
+
 /** The model was disposed, and then used. */
 export class DisposedError extends InternVLError {
   readonly code = "DISPOSED";
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
 function describe(value: unknown): string {

@@ -159,7 +159,7 @@ export class InternVL implements AsyncDisposable {
    * @returns `[vocabularySize]`
    */
   async logits(
-    ids: readonly number[] | Uint32Array,
+    ids: ArrayLike<number>,
     features?: Float32Array,
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<Float32Array> {
@@ -168,7 +168,7 @@ export class InternVL implements AsyncDisposable {
 
   /** Continues a prompt of token ids. The ids given back come after the prompt; the one that ended it is included. */
   async generate(
-    ids: readonly number[] | Uint32Array,
+    ids: ArrayLike<number>,
     options: GenerateOptions = {},
   ): Promise<{ sequences: GeneratedSequence[] }> {
     checkOptionNames(options, new Set([...generationOptionNames, "features", "signal"]));
@@ -241,15 +241,16 @@ export class InternVL implements AsyncDisposable {
     };
   }
 
-  #promptOf(ids: readonly number[] | Uint32Array, features: Float32Array | undefined): Prompt {
+  #promptOf(ids: ArrayLike<number>, features: Float32Array | undefined): Prompt {
     const { vocabularySize, hiddenSize } = this.description.language;
     if (ids.length === 0) throw new OptionError("ids", [], "there must be at least one token");
-    for (const id of ids) {
+    const list = Array.from(ids);
+    for (const id of list) {
       if (!(Number.isInteger(id) && id >= 0 && id < vocabularySize)) {
         throw new OptionError("ids", id, `token ids run from 0 to ${vocabularySize - 1}`);
       }
     }
-    return new Prompt([...ids], this.#maker.imageToken, this.#featureBlocks(features, hiddenSize));
+    return new Prompt(list, this.#maker.imageToken, this.#featureBlocks(features, hiddenSize));
   }
 
   /** Features given from outside: one block, known to nobody else. */

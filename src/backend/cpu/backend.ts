@@ -1,4 +1,5 @@
 import type { TensorStore } from "../../checkpoint/tensor-store.ts";
+import { MemoryError } from "../../errors.ts";
 import type { Graph } from "../../graph/recorder.ts";
 import type { CacheLayout, Weight } from "../../graph/tensor.ts";
 import type { OnProgress } from "../../progress.ts";
@@ -6,7 +7,7 @@ import type { Backend, LoadedWeights, Precision, Program } from "../backend.ts";
 import { CpuCache } from "./cache.ts";
 import type { Machine } from "./machine.ts";
 import { CpuProgram } from "./program.ts";
-import { CpuWeights, type WeightFormat } from "./weights.ts";
+import { CpuWeights, type WeightFormat, weightBytes } from "./weights.ts";
 
 /** The processor through C kernels: a whole program is one call, off the event loop. */
 export class CpuBackend implements Backend {
@@ -26,6 +27,7 @@ export class CpuBackend implements Backend {
     store: TensorStore,
     { signal, onProgress }: { signal?: AbortSignal; onProgress?: OnProgress } = {},
   ): Promise<LoadedWeights> {
+    this.#checkMemory(weights, store);
     const loaded = new CpuWeights(this.machine);
     try {
       for (const [i, weight] of weights.entries()) {
@@ -38,6 +40,22 @@ export class CpuBackend implements Backend {
       throw error;
     }
     return loaded;
+  }
+
+  /** Says what would fit before anything is read. */
+  #checkMemory(weights: readonly Weight[], store: TensorStore): void {
+    const free = this.machine.availableBytes();
+    const needed = weightBytes(weights, store, this.#weights);
+    if (needed <= free) return;
+    const smaller = (["int8", "int4"] as const).filter(
+      (format) => weightBytes(weights, store, format) <= free,
+    );
+    const fitting = smaller.map((format) => `weights: "${format}"`).join(" or ");
+    throw new MemoryError(
+      needed,
+      free,
+      fitting ? `load with ${fitting}` : "close other programs, or take a smaller model",
+    );
   }
 
   createCache(layout: CacheLayout, pages: number): CpuCache {

@@ -6,6 +6,8 @@ export interface Machine {
   readonly variant: string;
   /** Threads that a program runs on. */
   readonly lanes: number;
+  /** Bytes that can still be allocated, as far as that can be known. */
+  availableBytes(): number;
   /** Zeroed memory, aligned to 64 bytes. @throws DeviceError when there is not enough. */
   allocate(bytes: number): Block;
   free(block: Block): void;

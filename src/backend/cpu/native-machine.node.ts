@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { DeviceError } from "../../errors.ts";
+import { availableMemory } from "./available-memory.node.ts";
 import type { Block, Machine } from "./machine.ts";
 
 /** The library that `scripts/build-native.mjs` makes, beside the package's sources. */
@@ -94,6 +95,10 @@ class NativeMachine implements Machine {
     this.variant = variant;
     this.#index = index;
     this.lanes = lanes;
+  }
+
+  availableBytes(): number {
+    return availableMemory();
   }
 
   allocate(bytes: number): Block {

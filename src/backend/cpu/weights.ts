@@ -21,6 +21,14 @@ interface Placed {
   readonly format: number;
 }
 
+/** Bytes that weights take in memory, in a format. Needs no memory to say so. */
+export function weightBytes(weights: readonly Weight[], store: TensorStore, quantised: WeightFormat): number {
+  return weights.reduce((sum, weight) => {
+    const { values, scales } = bytesOf(weight, formatOf(weight, store, quantised));
+    return sum + values + scales;
+  }, 0);
+}
+
 /** Parameters of the cpu backend: panels for products, rows for tables, f32 for vectors. */
 export class CpuWeights implements LoadedWeights {
   readonly #machine: Machine;
@@ -49,7 +57,7 @@ export class CpuWeights implements LoadedWeights {
       return;
     }
     const dtype = store.tensors.get(source.slices[0].tensor)!.dtype;
-    const format = weight.use === "rows" ? rowFormats[dtype] : panelFormat(weight, dtype, quantised);
+    const format = formatOf(weight, store, quantised);
     const sizes = bytesOf(weight, format);
     const block = this.#machine.allocate(sizes.values);
     const scales = sizes.scales > 0 ? this.#machine.allocate(sizes.scales) : undefined;
@@ -131,6 +139,13 @@ const rowFormats: Readonly<Record<DType, number>> = {
   F16: weightFormats.rowsF16,
   F32: weightFormats.rowsF32,
 };
+
+function formatOf(weight: Weight, store: TensorStore, quantised: WeightFormat): number {
+  const { source } = weight;
+  if (weight.columns === 1 || "values" in source) return weightFormats.rowsF32;
+  const { dtype } = store.tensors.get(source.slices[0].tensor)!;
+  return weight.use === "rows" ? rowFormats[dtype] : panelFormat(weight, dtype, quantised);
+}
 
 /**
  * Only the language model's products are quantised: the tower and the projector see each picture once, and lose more.
