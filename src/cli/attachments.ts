@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { countMarks, imageMark } from "../chat/build-prompt.ts";
 import { type PictureOptions, type TiledPicture, tilePicture, tileVideo } from "../chat/pictures.ts";
@@ -52,6 +53,11 @@ export function placesOf(flags: {
 /** A path that holds wherever it is read again; an address stays as it is. */
 export function fullPath(place: string): string {
   return /^[a-z][a-z0-9+.-]+:/i.test(place) ? place : resolve(place);
+}
+
+/** A model's folder as a path that holds from everywhere; a hub id stays as it is. */
+export function fullSource(source: string): string {
+  return existsSync(source) ? resolve(source) : source;
 }
 
 /**

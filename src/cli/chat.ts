@@ -1,6 +1,6 @@
 import { InternVL } from "../chat/internvl.ts";
 import type { Reply } from "../chat/reply.ts";
-import { placesOf } from "./attachments.ts";
+import { fullSource, placesOf } from "./attachments.ts";
 import {
   type ChatFlags,
   generationOptionsOf,
@@ -40,7 +40,7 @@ export async function chat(
     bars.clear();
     const pictures = pictureOptionsOf(flags);
     const conversation = new Conversation(model, {
-      source,
+      source: fullSource(source),
       generation,
       maxTiles: pictures.maxTiles ?? saved?.maxTiles,
       minTiles: pictures.minTiles ?? saved?.minTiles,

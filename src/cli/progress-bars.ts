@@ -19,6 +19,10 @@ const titles: Readonly<Record<Progress["phase"], string>> = {
   prefill: "Reading tokens",
 };
 
+const barWidth = 20;
+/** Title, `1000 MB of 1000 GB`, and the spaces between. */
+const longestNumbers = 40;
+
 /** Phases that count bytes. */
 const inBytes: ReadonlySet<Progress["phase"]> = new Set(["download", "verify"]);
 
@@ -40,7 +44,7 @@ export function showProgress({ stderr }: World): ProgressBars {
         bar = startBar(stderr, progress);
       }
       bar?.setTotal(progress.total);
-      bar?.update(progress.loaded, { file: fileOf(progress) });
+      bar?.update(progress.loaded, { file: fileOf(progress, stderr) });
     },
     clear,
   };
@@ -55,7 +59,7 @@ function startBar(stream: World["stderr"], progress: Progress): SingleBar {
         inBytes.has(progress.phase) && (type === "value" || type === "total")
           ? bytesText(value)
           : String(value),
-      barsize: 30,
+      barsize: barWidth,
       clearOnComplete: true,
       // Off, these leave a terminal without its cursor or its line breaks when the process is ended from outside.
       hideCursor: null,
@@ -64,11 +68,14 @@ function startBar(stream: World["stderr"], progress: Progress): SingleBar {
     },
     Presets.shades_classic,
   );
-  bar.start(progress.total, progress.loaded, { file: fileOf(progress) });
+  bar.start(progress.total, progress.loaded, { file: fileOf(progress, stream) });
   return bar;
 }
 
-/** The last part of a path: a bar has one line. */
-function fileOf({ phase, file = "" }: Progress): string {
-  return phase === "load" ? "" : (file.split("/").at(-1) ?? "");
+/** The last part of a path, as much as the line has room for: a bar that wraps cannot be taken away again. */
+function fileOf({ phase, file = "" }: Progress, { columns = 80 }: World["stderr"]): string {
+  if (phase === "load") return "";
+  const name = file.split("/").at(-1) ?? "";
+  const room = columns - barWidth - longestNumbers;
+  return name.length <= room ? name : `…${name.slice(name.length - Math.max(room - 1, 0))}`;
 }

@@ -40,7 +40,9 @@ export async function run(args: readonly string[], world: World): Promise<number
 /** Says on standard error what went wrong. */
 function explain(error: unknown, stderr: Output, detailed: boolean): number {
   if (error instanceof Cancelled) {
-    if (error.exitCode !== exitCodes.readerLeft) stderr.write("internvl: cancelled\n");
+    // On a terminal the answer stopped in the middle of a line.
+    const start = stderr.isTTY ? "\n" : "";
+    if (error.exitCode !== exitCodes.readerLeft) stderr.write(`${start}internvl: cancelled\n`);
     return error.exitCode;
   }
   // commander has said it already.

@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { FileError } from "../errors.ts";
 import { encodePng } from "../media/encode-png.ts";
 import { loadImage } from "../media/sources.ts";
@@ -117,7 +117,7 @@ async function ofVideo(video: string, tileSize: number, flags: TilesFlags, world
 async function writeTiles(folder: string, named: readonly NamedTile[], tileSize: number): Promise<string[]> {
   const files: string[] = [];
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     for (const { name, pixels } of named) {
       const file = join(folder, `${name}.png`);
       await writeFile(file, await encodePng({ width: tileSize, height: tileSize, data: pixels }));
@@ -128,6 +128,20 @@ async function writeTiles(folder: string, named: readonly NamedTile[], tileSize:
     throw new FileError(folder, `cannot be written (${code}); name another folder with --out`, { cause });
   }
   return files;
+}
+
+/** As `mkdir -p`; that of Node never comes back where folders cannot be made at all, such as below /proc. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return;
+    const parent = dirname(resolve(folder));
+    if (code !== "ENOENT" || parent === resolve(folder)) throw error;
+    await makeFolder(parent);
+    await mkdir(folder);
+  }
 }
 
 /** A file's name without its ending; of an address, its last part. */
