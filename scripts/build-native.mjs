@@ -86,7 +86,9 @@ if (options.has("--sanitize")) flags.push("-fsanitize=address", "-g");
 const hash = createHash("sha256")
   .update(found.version)
   .update(JSON.stringify([flags, variants[process.arch]]));
-for (const file of readdirSync(sources).sort()) hash.update(file).update(readFileSync(join(sources, file)));
+for (const file of readdirSync(sources).sort()) {
+  if (/\.[ch]$/.test(file)) hash.update(file).update(readFileSync(join(sources, file)));
+}
 const stamp = join(out, "native.stamp");
 const digest = hash.digest("hex");
 if (

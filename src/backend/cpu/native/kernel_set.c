@@ -7,6 +7,7 @@ static word workspace_bytes(const operation *operation, word fast, int lanes) {
     case GATED_MATMUL: return KERNEL(gated_matmul_workspace)(&operation->gated_matmul, fast, lanes);
     case ATTENTION: return KERNEL(attention_workspace)(&operation->attention, fast, lanes);
     case PAGED_ATTENTION: return KERNEL(paged_attention_workspace)(&operation->paged_attention, fast, lanes);
+    case PICK_TOKENS: return KERNEL(pick_tokens_workspace)(&operation->pick_tokens, fast, lanes);
     default: return 0;
   }
 }

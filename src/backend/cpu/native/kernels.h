@@ -18,5 +18,6 @@ word KERNEL(matmul_workspace)(const matmul_operation *operation, word fast, int 
 word KERNEL(gated_matmul_workspace)(const gated_matmul_operation *operation, word fast, int lanes);
 word KERNEL(attention_workspace)(const attention_operation *operation, word fast, int lanes);
 word KERNEL(paged_attention_workspace)(const paged_attention_operation *operation, word fast, int lanes);
+word KERNEL(pick_tokens_workspace)(const pick_tokens_operation *operation, word fast, int lanes);
 
 #endif

@@ -111,20 +111,13 @@ int internvl_run(program *program, int variant, int lanes) {
   walk(program, variants[variant], 0, count);
   // The host may free the program as soon as this returns.
   while (atomic_load(&pool.left) < count - 1) sched_yield();
-  int failed = (int)atomic_load(&program->failed);
-  int cancelled = atomic_load(&program->cancel) != 0;
+  int result = outcome(program);
   pthread_mutex_unlock(&pool.one_run);
-  return cancelled ? -1 : failed;
+  return result;
 }
 
 word internvl_workspace_bytes(const program *program, int variant, int lanes) {
-  const operation *operations = AT(operation, program->operations);
-  word most = 0;
-  for (word i = 0; i < program->count; i++) {
-    word bytes = variants[variant]->workspace_bytes(&operations[i], program->fast, lanes);
-    if (bytes > most) most = bytes;
-  }
-  return most;
+  return workspace_bytes(program, variants[variant], lanes);
 }
 
 // Zeroed memory, aligned to 64 bytes; large blocks ask for huge pages. NULL when there is none.

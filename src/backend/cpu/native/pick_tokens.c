@@ -54,7 +54,7 @@ static void suppress(candidate *values, const tensor *list, word b) {
   }
 }
 
-static void pick_row(const pick_tokens_operation *o, word b) {
+static void pick_row(const pick_tokens_operation *o, word b, candidate *values) {
   const float *logits = row_f32(&o->logits, b), *settings = row_f32(&o->settings, b);
   word vocabulary = o->logits.columns, finite = 0;
   uint32_t *tokens = row_u32(&o->tokens, b);
@@ -67,8 +67,6 @@ static void pick_row(const pick_tokens_operation *o, word b) {
   double sum = 0;
   for (word id = 0; id < vocabulary; id++) sum += exp(logits[id] - top);
   double normaliser = top + log(sum);
-  candidate *values = malloc(vocabulary * sizeof *values);
-  if (!values) return;
   for (word id = 0; id < vocabulary; id++) {
     values[id] = (candidate){settings[BEAMS] ? (float)(logits[id] - normaliser) : logits[id], (uint32_t)id};
   }
@@ -88,13 +86,19 @@ static void pick_row(const pick_tokens_operation *o, word b) {
       scores[0] = (float)(logits[tokens[0]] - normaliser);
     }
   }
-  free(values);
 }
 
 void KERNEL(pick_tokens)(const lane *lane) {
   const pick_tokens_operation *o = &lane->operation->pick_tokens;
+  candidate *values = (candidate *)workspace(lane) + lane->index * o->logits.columns;
   word first, end;
   while (claim(lane, 0, o->logits.rows, 1, &first, &end)) {
-    for (word b = first; b < end; b++) pick_row(o, b);
+    for (word b = first; b < end; b++) pick_row(o, b, values);
   }
+}
+
+// The candidates of a row for each lane.
+word KERNEL(pick_tokens_workspace)(const pick_tokens_operation *operation, word fast, int lanes) {
+  (void)fast;
+  return lanes * operation->logits.columns * (word)sizeof(candidate);
 }

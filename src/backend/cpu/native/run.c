@@ -1,7 +1,8 @@
 #include "run.h"
 
 #ifdef __wasm__
-static word nanoseconds_now(void) { return 0; }
+__attribute__((import_module("host"), import_name("nanoseconds"))) double host_nanoseconds(void);
+static word nanoseconds_now(void) { return (word)host_nanoseconds(); }
 static void relax(program *program, word round, int spins) {
   if (spins < 4096) return;
   __builtin_wasm_memory_atomic_wait32((int32_t *)&program->round, (int32_t)round, -1);
@@ -38,15 +39,18 @@ void lane_barrier(const lane *lane) {
   for (int spins = 0; atomic_load(&program->round) == round; spins++) relax(program, round, spins);
 }
 
+void begin(program *program) {
+  operation *operations = AT(operation, program->operations);
+  atomic_store(&program->failed, 0);
+  for (word i = 0; i < program->count; i++) {
+    for (int phase = 0; phase < 4; phase++) atomic_store(&operations[i].claimed[phase], 0);
+  }
+}
+
 void walk(program *program, const kernel_set *kernels, int index, int count) {
   operation *operations = AT(operation, program->operations);
   lane lane = {.program = program, .operation = operations, .index = index, .count = count};
-  if (index == 0) {
-    atomic_store(&program->failed, 0);
-    for (word i = 0; i < program->count; i++) {
-      for (int phase = 0; phase < 4; phase++) atomic_store(&operations[i].claimed[phase], 0);
-    }
-  }
+  if (index == 0) begin(program);
   lane_barrier(&lane);
   word before = nanoseconds_now();
   for (word i = 0; i < program->count; i++) {
@@ -59,4 +63,26 @@ void walk(program *program, const kernel_set *kernels, int index, int count) {
       before = now;
     }
   }
+}
+
+void run_operation(program *program, const kernel_set *kernels, word index) {
+  operation *at = AT(operation, program->operations) + index;
+  lane lane = {.program = program, .operation = at, .index = 0, .count = 1};
+  word before = nanoseconds_now();
+  kernels->run[at->kind](&lane);
+  at->nanoseconds = nanoseconds_now() - before;
+}
+
+int outcome(program *program) {
+  return atomic_load(&program->cancel) ? -1 : (int)atomic_load(&program->failed);
+}
+
+word workspace_bytes(const program *program, const kernel_set *kernels, int lanes) {
+  const operation *operations = AT(operation, program->operations);
+  word most = 0;
+  for (word i = 0; i < program->count; i++) {
+    word bytes = kernels->workspace_bytes(&operations[i], program->fast, lanes);
+    if (bytes > most) most = bytes;
+  }
+  return most;
 }

@@ -1,0 +1,26 @@
+// The part of <math.h> that the kernels use, for WebAssembly: see ../libc.c.
+#ifndef INTERNVL_WASM_MATH_H
+#define INTERNVL_WASM_MATH_H
+
+#define INFINITY __builtin_inff()
+#define NAN __builtin_nanf("")
+#define isnan(x) __builtin_isnan(x)
+
+// One instruction each.
+static inline float fabsf(float x) { return __builtin_fabsf(x); }
+static inline double fabs(double x) { return __builtin_fabs(x); }
+static inline float sqrtf(float x) { return __builtin_sqrtf(x); }
+static inline float floorf(float x) { return __builtin_floorf(x); }
+static inline float rintf(float x) { return __builtin_rintf(x); }
+static inline float fmaxf(float a, float b) { return a != a || b > a ? b : a; }
+static inline float fminf(float a, float b) { return a != a || b < a ? b : a; }
+
+float ldexpf(float x, int exponent);
+float roundf(float x);
+float expf(float x);
+float logf(float x);
+float erff(float x);
+double exp(double x);
+double log(double x);
+
+#endif
