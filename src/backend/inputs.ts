@@ -1,6 +1,5 @@
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph/recorder.ts";
-import { bytesPerElement } from "../graph/tensor.ts";
 import type { HostArray } from "./backend.ts";
 
 /** Throws a `ShapeError` unless `inputs` has exactly the arrays that the graph names, each of its type and size. */
@@ -14,7 +13,7 @@ export function checkInputs(graph: Graph, inputs: Readonly<Record<string, HostAr
       (storage.type === "u32" && array instanceof Uint32Array) ||
       (storage.type === "u8" && array instanceof Uint8Array);
     if (!rightType || array.length !== storage.rows * storage.columns) {
-      const got = `${array.constructor.name} of ${array.length} (${bytesPerElement[storage.type]} bytes each)`;
+      const got = `${array.constructor.name} of ${array.length}`;
       throw new ShapeError(`${graph.name}: input ${name} is ${got}, want ${wanted}`);
     }
   }

@@ -1,11 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { fakeStore } from "../../test/support/fake-store.ts";
 import { randomWeight as weight } from "../../test/support/matrices.ts";
-import { parseConfig } from "../checkpoint/config.ts";
-import { expectedTensors } from "../checkpoint/expected-tensors.ts";
-import { publishedConfigs } from "../checkpoint/published.ts";
-import { cacheLayout, languageWeights, recordLanguage } from "../model/language.ts";
 import { readsOf, writesOf } from "./operations.ts";
 import { type Plan, planMemory } from "./planner.ts";
 import { type Graph, Recorder } from "./recorder.ts";
@@ -158,20 +153,4 @@ describe("planMemory", () => {
     g.output("x", x);
     expect(planMemory(g.finish())).toMatchObject({ arenaBytes: 2 * 16 * 64 * 4, liveBytes: 2 * 16 * 64 * 4 });
   });
-
-  it("places the true 8B's prefill with no waste to speak of", () => {
-    const { language } = describe8B();
-    const weights = languageWeights(language, fakeStore(expectedTensors(describe8B())));
-    const sizes = { tokens: 512, features: 256, sequences: 1, pages: 8, outputs: 1, pick: "logits" } as const;
-    const graph = recordLanguage(language, weights, cacheLayout(language, 64), sizes);
-    const plan = planMemory(graph);
-    expect(fault(graph, plan)).toBeUndefined();
-    expect(plan.arenaBytes / plan.liveBytes).toBeLessThan(1.01);
-    // The most that is alive: the stream, its norm and the hidden values of the feed-forward part, in f32.
-    expect(plan.liveBytes).toBe(512 * (2 * 4096 + 14336) * 4);
-  });
 });
-
-function describe8B() {
-  return parseConfig(publishedConfigs["8b"]);
-}
