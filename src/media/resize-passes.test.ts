@@ -54,7 +54,7 @@ describe("the resize in WebAssembly", () => {
   });
 
   it("lets go of the memory that a very large picture took, and goes on", () => {
-    const large = noise(7000 * 7000 * 3, 2);
+    const large = new Uint8Array(7000 * 7000 * 3).fill(255);
     expect(fast.resizeAcross(large, 7000, 7000, 5)).toHaveLength(7000 * 5 * 3);
     const data = noise(9 * 9 * 3, 3);
     expect(fast.resizeDown(data, 9, 9, 4)).toEqual(plain.resizeDown(data, 9, 9, 4));
