@@ -1,3 +1,5 @@
+import type { LimitsProbe } from "./limits.ts";
+
 /** Where the kernels run: a shared library in this process, or WebAssembly. */
 export interface Machine {
   /** How the kernels were built: "native" or "wasm". */
@@ -6,6 +8,8 @@ export interface Machine {
   readonly variant: string;
   /** Threads that a program runs on. */
   readonly lanes: number;
+  /** What it can do at most, where that can be measured. */
+  readonly limits?: LimitsProbe;
   /** Bytes that can still be allocated, as far as that can be known. */
   availableBytes(): number;
   /** Zeroed memory, aligned to 64 bytes. @throws DeviceError when there is not enough. */

@@ -3,6 +3,8 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { DeviceError } from "../../errors.ts";
 import { availableMemory } from "./available-memory.node.ts";
+import { openLimits } from "./limits.node.ts";
+import type { LimitsProbe } from "./limits.ts";
 import type { Block, Machine } from "./machine.ts";
 
 /** The library that `scripts/build-native.mjs` makes, beside the package's sources. */
@@ -21,6 +23,7 @@ interface Library {
   allocate(bytes: number): bigint | null;
   free(address: bigint, bytes: number): void;
   pack: AsyncFunction<[BigInt64Array, number, number, Uint8Array, number], void>;
+  limits(variant: string, lanes: number): LimitsProbe;
 }
 
 interface AsyncFunction<Arguments extends unknown[], Result> {
@@ -55,6 +58,7 @@ export async function openNativeMachine(
       pack: loaded.func(
         "void internvl_pack(void *, int64_t, int64_t, void *, int64_t)",
       ) as unknown as Library["pack"],
+      limits: (variant, lanes) => openLimits(loaded, variant, lanes),
     };
   } catch (cause) {
     return { absent: `${path} can not be loaded: ${(cause as Error).message}` };
@@ -79,6 +83,7 @@ class NativeMachine implements Machine {
   readonly kind = "native";
   readonly variant: string;
   readonly lanes: number;
+  readonly limits: LimitsProbe;
   readonly #library: Library;
   readonly #view: (address: bigint, bytes: number) => ArrayBuffer;
   readonly #index: number;
@@ -95,6 +100,7 @@ class NativeMachine implements Machine {
     this.variant = variant;
     this.#index = index;
     this.lanes = lanes;
+    this.limits = library.limits(variant, lanes);
   }
 
   availableBytes(): number {
