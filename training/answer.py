@@ -1,0 +1,53 @@
+"""Greedy answers, many questions at a time: bf16 weights, f32 arithmetic."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+import layout
+from model import InternVL
+from tokenizer import Tokenizer
+
+
+def tiles_of_image(image: Image.Image, most: int) -> np.ndarray:
+    """Dynamic tiling with Pillow itself: [tiles, 3, 448, 448]."""
+    image = image.convert("RGB")
+    columns, rows = layout.choose_grid(*image.size, most)
+    size = layout.TILE
+    whole = np.asarray(image.resize((size * columns, size * rows), Image.BICUBIC))
+    tiles = [whole[r * size : (r + 1) * size, c * size : (c + 1) * size] for r in range(rows) for c in range(columns)]
+    if len(tiles) > 1:
+        tiles.append(np.asarray(image.resize((size, size), Image.BICUBIC)))
+    return np.stack(tiles).transpose(0, 3, 1, 2).copy()
+
+
+@torch.no_grad()
+def features_of(model: InternVL, tiles: np.ndarray, batch: int = 64) -> torch.Tensor:
+    device = next(model.parameters()).device
+    return torch.cat([model.features(model.patches(torch.from_numpy(tiles[at : at + batch]).to(device))) for at in range(0, len(tiles), batch)])
+
+
+@torch.no_grad()
+def greedy(model: InternVL, tokenizer: Tokenizer, prompts: list[list[int]], features: list[torch.Tensor | None], most: int = 120) -> list[list[int]]:
+    """Prompts of one batch, padded at the right; no cache, since the states are cheap beside the pictures."""
+    device = next(model.parameters()).device
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    ids = torch.zeros(len(prompts), max(map(len, prompts)) + most, dtype=torch.long, device=device)
+    for row, prompt in enumerate(prompts):
+        ids[row, : len(prompt)] = torch.tensor(prompt, device=device)
+    given = [part for part in features if part is not None]
+    joined = torch.cat(given) if given else None
+    done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+    rows = torch.arange(len(prompts), device=device)
+    ends = lengths.clone()
+    for _ in range(most):
+        known = ids[:, : int(ends.max())]
+        places = (known == tokenizer.picture).reshape(-1).nonzero()[:, 0]
+        states = model.states(known, joined, places) if joined is not None else model.states(known)
+        chosen = model.language_model.output(states[rows, ends - 1]).argmax(-1)
+        done |= chosen == tokenizer.end
+        ids[rows[~done], ends[~done]] = chosen[~done]
+        ends[~done] += 1
+        if bool(done.all()):
+            break
+    return [ids[row, lengths[row] : ends[row]].tolist() for row in range(len(prompts))]
