@@ -1,7 +1,6 @@
 import type { HostArray } from "../../src/backend/backend.ts";
 import type { Matrix } from "../../src/backend/reference/matrix.ts";
 import type { Weight } from "../../src/graph/tensor.ts";
-import { computed } from "../../src/model/weights.ts";
 
 /** Numbers between -1 and 1 that are the same at every run (Park and Miller's generator). */
 export function randomNumbers(count: number, seed = 1): Float32Array {
@@ -54,9 +53,9 @@ export function valuesOf(of: Matrix<HostArray>): number[] {
 
 /** A parameter with the values given. */
 export function weightOf(name: string, rows: number, columns: number, values: ArrayLike<number>): Weight {
-  return computed(name, rows, columns, Float32Array.from(values));
+  return { name, rows, columns, use: "product", source: { values: Float32Array.from(values) } };
 }
 
 export function randomWeight(name: string, rows: number, columns: number, seed = 1): Weight {
-  return computed(name, rows, columns, randomNumbers(rows * columns, seed));
+  return weightOf(name, rows, columns, randomNumbers(rows * columns, seed));
 }
