@@ -1,5 +1,6 @@
 /** InternVL2 vision-language models from TypeScript. Everything public is named here. */
 
+export type { Precision } from "./backend/backend.ts";
 export type { BuildPromptOptions, PromptTurn } from "./chat/build-prompt.ts";
 export { buildPrompt } from "./chat/build-prompt.ts";
 export type { AskOptions, Turn } from "./chat/conversation.ts";
@@ -31,8 +32,10 @@ export { chooseGrid, type GridOptions, type TileOptions, type Tiling, tileImage 
 export {
   type LoadVideoOptions,
   loadVideoFrames,
+  type VideoDecoderName,
   type VideoFrames,
+  type VideoLimits,
   type VideoSource,
 } from "./media/video.ts";
 export type { OnProgress, Progress } from "./progress.ts";
-export type { Tokenizer } from "./text/tokenizer.ts";
+export type { DecodingRules, Tokenizer } from "./text/tokenizer.ts";
