@@ -39,3 +39,4 @@ export {
 } from "./media/video.ts";
 export type { OnProgress, Progress } from "./progress.ts";
 export type { DecodingRules, Tokenizer } from "./text/tokenizer.ts";
+export type { InvalidBytes } from "./text/utf8.ts";
