@@ -24,6 +24,7 @@ export class TestWorld implements World {
   });
   output = "";
   errors = "";
+  #ended = false;
   #changed: (() => void)[] = [];
 
   constructor({ stdin, terminal = [], env = {} }: Options = {}) {
@@ -35,13 +36,17 @@ export class TestWorld implements World {
     this.stderr.on("data", (part) => this.#note("errors", String(part)));
   }
 
-  run(...args: string[]): Promise<number> {
-    return run(args, this);
+  async run(...args: string[]): Promise<number> {
+    const exitCode = await run(args, this);
+    this.#ended = true;
+    this.#note("output", "");
+    return exitCode;
   }
 
   /** Waits until the output holds a text, and forgets the output up to there. */
   async until(text: string): Promise<void> {
     while (!this.output.includes(text)) {
+      if (this.#ended) throw new Error(`the command ended without "${text}": ${this.output} ${this.errors}`);
       await new Promise<void>((resolve) => {
         this.#changed.push(resolve);
       });

@@ -26,6 +26,7 @@ export interface ChatFlags extends CommonFlags {
   resume?: string;
   device?: string;
   precision?: string;
+  weights?: string;
   context?: number;
   cacheTokens?: number;
   revision?: string;
@@ -52,6 +53,7 @@ export function loadOptionsOf(flags: ChatFlags): LoadOptions {
   return {
     device: flags.device as LoadOptions["device"],
     precision: flags.precision as LoadOptions["precision"],
+    weights: flags.weights as LoadOptions["weights"],
     contextLength: flags.context,
     cacheTokens: flags.cacheTokens,
     revision: flags.revision,

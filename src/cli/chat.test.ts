@@ -12,7 +12,7 @@ const [golden] = (
   }
 ).cases;
 const question = "Hello, who are you?";
-const exact = ["chat", "--model", model, "--precision", "f32"];
+const exact = ["chat", "--model", model, "--device", "reference", "--precision", "f32"];
 
 describe("internvl chat", () => {
   it("streams the golden answer, and a newline", async () => {
@@ -42,7 +42,7 @@ describe("internvl chat", () => {
   });
 
   it("takes the model from INTERNVL_MODEL, and says how to give one", async () => {
-    const args = ["chat", "--precision", "f32", "--max-tokens", "12", question];
+    const args = ["chat", "--device", "reference", "--precision", "f32", "--max-tokens", "12", question];
     expect((await runCommand(args, { env: { INTERNVL_MODEL: model } })).output).toBe(
       `${golden.greedy_text}\n`,
     );
@@ -70,7 +70,7 @@ describe("internvl chat", () => {
 
   it("answers with beams", async () => {
     const { output } = await runCommand([...exact, "--max-tokens", "6", "--beams", "3", question]);
-    await using loaded = await InternVL.load(model);
+    await using loaded = await InternVL.load(model, { device: "reference" });
     expect(output).toBe(`${loaded.tokenizer.decode(golden.beam3[0].tokens).trim()}\n`);
     expect(output).not.toBe(`${loaded.tokenizer.decode(golden.beam3[1].tokens).trim()}\n`);
   });
@@ -118,9 +118,19 @@ describe("internvl chat", () => {
     ];
     const saved = { format: "internvl conversation 1", model, turns };
     writeFileSync(file, JSON.stringify(saved));
-    const args = ["chat", "--resume", file, "--max-tokens", "4", "--json", "And now?"];
+    const args = [
+      "chat",
+      "--device",
+      "reference",
+      "--resume",
+      file,
+      "--max-tokens",
+      "4",
+      "--json",
+      "And now?",
+    ];
     const resumed = JSON.parse((await runCommand(args)).output);
-    await using loaded = await InternVL.load(model);
+    await using loaded = await InternVL.load(model, { device: "reference" });
     const history = [{ question: "Look.", answer: "I see.", images: [goldenImage("square.png")] }];
     const reply = await loaded.chat("And now?", {
       maxNewTokens: 4,

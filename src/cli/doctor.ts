@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { stat } from "node:fs/promises";
 import { availableParallelism, cpus, homedir, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
-import { ReferenceBackend } from "../backend/reference/backend.ts";
+import { type BackendOptions, chooseBackend } from "../chat/choose-backend.ts";
 import { loadDescription } from "../checkpoint/checkpoint.ts";
 import { openFolder } from "../checkpoint/folder.node.ts";
 import { readHubEnvironment } from "../checkpoint/hub/environment.ts";
@@ -30,7 +30,11 @@ async function examine({ env, interrupts }: World) {
     processor: cpus()[0]?.model ?? "unknown",
     cores: availableParallelism(),
     memoryBytes: totalmem(),
-    devices: { auto: new ReferenceBackend("fast").name, available: [new ReferenceBackend("fast").name] },
+    devices: {
+      auto: await attempt(() => deviceOf("auto")),
+      cpu: await attempt(() => deviceOf("cpu")),
+      reference: await attempt(() => deviceOf("reference")),
+    },
     packages: {
       koffi: await attempt(async () => (await import("koffi")).default.version),
       sharp: await attempt(async () => (await import("sharp")).default.versions.sharp ?? "yes"),
@@ -43,6 +47,12 @@ async function examine({ env, interrupts }: World) {
     ffmpeg: await ffmpegVersion(env, interrupts.signal),
     hub: await examineHub(env),
   };
+}
+
+/** The name of the device that is taken. @throws DeviceError where it is not to be had */
+async function deviceOf(device: NonNullable<BackendOptions["device"]>): Promise<string> {
+  await using backend = await chooseBackend({ device });
+  return backend.name;
 }
 
 /** Whether something optional works, and which version or why not. */
@@ -174,7 +184,8 @@ function describe(findings: Findings): string {
     ["platform", findings.platform],
     ["processor", `${findings.processor}, ${findings.cores} cores`],
     ["memory", bytesText(findings.memoryBytes)],
-    ["devices", `${devices.available.join(", ")} (auto takes ${devices.auto})`],
+    ["device auto", attemptText(devices.auto)],
+    ["device cpu", devices.cpu.works ? "works" : attemptText(devices.cpu)],
     ...Object.entries(packages).map(([name, found]): [string, string] => [name, attemptText(found)]),
     ["memory mapping", findings.memoryMapping ? "works" : "does not work; weights are read into memory"],
     ["ffmpeg", attemptText(findings.ffmpeg)],

@@ -24,7 +24,7 @@ export function describeInspection(inspection: Inspection): string {
       ({ weights, bytes, supported }, i) =>
         [
           i === 0 ? "memory" : "",
-          `${weights} ${bytesText(bytes)}${supported ? "" : " (not in this version)"}`,
+          `${weights === "checkpoint" ? "bf16" : weights} ${bytesText(bytes)}${supported ? "" : " (no device here)"}`,
         ] as const,
     ),
     ["", `keys and values ${bytesText(inspection.cacheBytesPerToken)} a token`],

@@ -1,5 +1,7 @@
+import { chooseBackend } from "../chat/choose-backend.ts";
 import type { ModelDescription, VisionDescription } from "../checkpoint/description.ts";
 import { expectedTensors } from "../checkpoint/expected-tensors.ts";
+import { InternVLError } from "../errors.ts";
 import { type Work, workOf } from "./work.ts";
 
 /** What is in the files. */
@@ -12,10 +14,12 @@ export interface StoredFiles {
   tensors: Record<string, { count: number; bytes: number }>;
 }
 
+const weightFormats = ["checkpoint", "int8", "int4"] as const;
+
 export interface Memory {
-  readonly weights: "bf16" | "int8" | "int4";
+  readonly weights: (typeof weightFormats)[number];
   readonly bytes: number;
-  /** Whether this version can hold weights so. */
+  /** Whether this version, on this machine, can hold weights so. */
   readonly supported: boolean;
 }
 
@@ -55,12 +59,13 @@ export async function inspectDescription(
     tileSize: tiling.tileSize,
     tiles: { min: tiling.minTiles, max: tiling.maxTiles, thumbnail: tiling.thumbnail },
     tokensPerTile: tiling.tokensPerTile,
-    memory: [
-      { weights: "bf16", bytes: weightBytes(description, 2), supported: true },
-      // Quantised as is usual: one 16-bit scale for 32 values.
-      { weights: "int8", bytes: weightBytes(description, 1 + 2 / 32), supported: false },
-      { weights: "int4", bytes: weightBytes(description, 1 / 2 + 2 / 32), supported: false },
-    ],
+    memory: await Promise.all(
+      weightFormats.map(async (weights) => ({
+        weights,
+        bytes: weightBytes(description, weights),
+        supported: await isSupported(weights),
+      })),
+    ),
     // f32, for keys and for values.
     cacheBytesPerToken: language.layers * 2 * language.keyValueHeads * language.headSize * 4,
     work: await workOf(description),
@@ -84,16 +89,32 @@ function countParameters(description: ModelDescription) {
 }
 
 /**
- * Bytes of the weights with so many to a value of the matrices that tokens and patches are multiplied with. Embeddings,
- * norms and biases are 16-bit always: they are small, or looked up.
+ * Bytes of all weights. As the checkpoint has them they are 16-bit; int8 and int4 hold only the products of the language
+ * model in 8 and 4 bits, and int4 keeps the output matrix in 8.
  */
-function weightBytes(description: ModelDescription, bytesPerValue: number): number {
+function weightBytes(description: ModelDescription, weights: Memory["weights"]): number {
   let bytes = 0;
   for (const [name, shape] of expectedTensors(description)) {
-    const isMatrix = shape.length === 2 && !/embeddings?\b|embed_tokens/.test(name);
-    bytes += productOf(shape) * (isMatrix ? bytesPerValue : 2);
+    const values = productOf(shape);
+    const isProduct = name.startsWith("language_model.") && shape.length === 2 && !/embed/.test(name);
+    const isOutput = /\.(output|lm_head)\.weight$/.test(name);
+    if (weights === "checkpoint" || !isProduct) bytes += values * 2;
+    // One f32 scale a row, and one for 32 values.
+    else if (weights === "int8" || isOutput) bytes += values + shape[0] * 4;
+    else bytes += values / 2 + (values / 32) * 4;
   }
   return bytes;
+}
+
+/** Whether there is a device here that holds weights so. */
+async function isSupported(weights: Memory["weights"]): Promise<boolean> {
+  try {
+    await (await chooseBackend({ weights }))[Symbol.asyncDispose]();
+    return true;
+  } catch (error) {
+    if (error instanceof InternVLError) return false;
+    throw error;
+  }
 }
 
 /** The family has two towers. */

@@ -33,9 +33,15 @@ export class LineReader {
         reject(signal.reason as Error);
       };
       signal.addEventListener("abort", onAbort, { once: true });
-      lines.once("line", (line) => {
-        resolve(line);
-        lines.close();
+      const typed: string[] = [];
+      lines.on("line", (line) => {
+        typed.push(line);
+        if (typed.length > 1) return;
+        // Pasted lines come in one go: they are one text.
+        setImmediate(() => {
+          resolve([...typed, ...(lines.line === "" ? [] : [lines.line])].join("\n"));
+          lines.close();
+        });
       });
       lines.once("close", () => {
         signal.removeEventListener("abort", onAbort);

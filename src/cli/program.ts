@@ -105,6 +105,7 @@ function addChat(program: Command, act: Act): void {
     .option("--resume <file>", "go on with a conversation that /save wrote")
     .option("--device <name>", "where to run (auto)")
     .option("--precision <name>", "fast, or f32 for exactness (fast)")
+    .option("--weights <name>", "checkpoint, int8 or int4: how weights are held (checkpoint)")
     .option("--context <n>", "tokens a conversation may have (the checkpoint's own)", numberOf("--context"))
     .option("--cache-tokens <n>", "tokens whose keys and values are kept", numberOf("--cache-tokens"))
     .option("--revision <name>", "branch, tag or commit of a hub repository (main)")

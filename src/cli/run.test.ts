@@ -64,7 +64,7 @@ describe("internvl", () => {
   });
 
   it("says errors in one line, and where they come from only when asked", async () => {
-    const args = ["chat", "--model", model, "--image", "missing.png", "Hi"];
+    const args = ["chat", "--model", model, "--device", "reference", "--image", "missing.png", "Hi"];
     const short = await runCommand(args);
     expect(short).toMatchObject({ exitCode: 1, output: "" });
     expect(short.errors).toMatch(/^internvl: .*missing\.png: there is no such file; check the path\n$/);
@@ -79,7 +79,7 @@ describe("internvl", () => {
 
   it("ends with 130 when cancelled, and leaves at the second Ctrl-C", async () => {
     const world = new TestWorld();
-    const ended = world.run("chat", "--model", model, "--max-tokens", "30000", "Hi");
+    const ended = world.run("chat", "--model", model, "--device", "reference", "--max-tokens", "30000", "Hi");
     while (world.output === "") await new Promise((resolve) => setTimeout(resolve, 5));
     world.interrupts.interrupt();
     expect(world.left).toBe(false);
@@ -101,7 +101,16 @@ describe("internvl", () => {
       ["ENOSPC", 1, "internvl: unexpected: ENOSPC\n"],
     ] as const) {
       const world = new TestWorld();
-      const ended = world.run("chat", "--model", model, "--max-tokens", "30000", "Hi");
+      const ended = world.run(
+        "chat",
+        "--model",
+        model,
+        "--device",
+        "reference",
+        "--max-tokens",
+        "30000",
+        "Hi",
+      );
       while (world.output === "") await new Promise((resolve) => setTimeout(resolve, 5));
       world.stdout.emit("error", Object.assign(new Error(code), { code }));
       expect(await ended).toBe(exitCode);

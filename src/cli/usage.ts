@@ -30,6 +30,7 @@ const flags: Readonly<Record<string, string>> = {
   segments: "--segments",
   bound: "--bound",
   precision: "--precision",
+  weights: "--weights",
   revision: "--revision",
 };
 
