@@ -148,13 +148,4 @@ describe("internvl chat", () => {
       "none.json: there is no such file",
     );
   });
-
-  it("cleans an answer of control characters on a terminal, and nowhere else", async () => {
-    // A seed whose answer holds one.
-    const args = [...exact, "--max-tokens", "400", "Hello"];
-    const piped = await runCommand(args);
-    const shown = await runCommand(args, { terminal: ["stdout"] });
-    expect(piped.output).toMatch(/[\x00-\x08\x0b-\x1f]/);
-    expect(shown.output).toBe(piped.output.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, ""));
-  });
 });

@@ -84,7 +84,7 @@ describe("a conversation on a terminal", () => {
   });
 
   it("cancels the answer at Ctrl-C, and leaves at the next on an empty line", async () => {
-    const { world, ended, type } = await begin("--max-tokens", "30000");
+    const { world, ended } = await begin("--max-tokens", "30000");
     world.stdin.write("Talk.\r");
     await world.until("\n");
     while (world.output.length < 10) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -99,7 +99,7 @@ describe("a conversation on a terminal", () => {
   });
 
   it("leaves when Ctrl-C comes twice during an answer", async () => {
-    const { world, ended, type } = await begin("--max-tokens", "30000");
+    const { world, ended } = await begin("--max-tokens", "30000");
     world.stdin.write("Talk.\r");
     await world.until("\n");
     while (world.output.length < 10) await new Promise((resolve) => setTimeout(resolve, 5));
