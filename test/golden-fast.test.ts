@@ -1,7 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { InternVL } from "../src/index.ts";
 import { goldenModels } from "./golden-tokenizers.ts";
-import { featuresFor, type GoldenCase, idsOf, loadGolden, readGolden } from "./support/golden.ts";
+import {
+  featuresFor,
+  type GoldenCase,
+  idsOf,
+  loadGolden,
+  loadTimeout,
+  readGolden,
+} from "./support/golden.ts";
 import { distanceOfRange } from "./support/to-be-allclose.ts";
 
 /**
@@ -21,7 +28,7 @@ describe.each(goldenModels)("%s, fast", (name) => {
   beforeAll(async () => {
     model = await loadGolden(name, "fast");
     features = await model.encodeImages(golden.tiles);
-  });
+  }, loadTimeout);
   afterAll(() => model.dispose());
 
   it("has the image features to bf16's own error, and no better", () => {

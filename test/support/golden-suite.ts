@@ -15,6 +15,7 @@ import {
   goldenTolerance,
   idsOf,
   loadGolden,
+  loadTimeout,
   readGolden,
   tileOf,
   tilesAtMarks,
@@ -31,7 +32,7 @@ export function describeGolden(name: string): void {
     beforeAll(async () => {
       model = await loadGolden(name, "f32");
       features = await model.encodeImages(golden.tiles);
-    });
+    }, loadTimeout);
     afterAll(() => model.dispose());
 
     it("has the vision tower's states: the embeddings' first rows, and the last layer's", async () => {

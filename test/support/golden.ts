@@ -168,3 +168,6 @@ export function tileOf(golden: Golden, index: number): Tile {
  * GELU's approximation by tanh from the exact one (0.00007), and an epsilon of 1e-6 from 1e-5 (0.000014).
  */
 export const goldenTolerance = { ofRange: 5e-6 };
+
+/** Milliseconds for loading a golden model and encoding its tiles, on a machine that has much else to do. */
+export const loadTimeout = 120_000;
