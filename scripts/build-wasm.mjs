@@ -33,7 +33,9 @@ const compile = [
   ...["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"],
 ];
 const link = [
-  ...["--no-entry", "--import-memory", "--shared-memory", "--max-memory=4294967296", "--strip-all"],
+  ...["--no-entry", "--import-memory", "--shared-memory", "--strip-all"],
+  // The host's memory starts with 2 MiB and grows.
+  ...["--initial-memory=2097152", "--max-memory=4294967296"],
   ...["--stack-first", "-z", "stack-size=1048576", ...exported.map((name) => `--export=${name}`)],
 ];
 

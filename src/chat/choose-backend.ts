@@ -1,13 +1,15 @@
 import type { Backend, Precision } from "../backend/backend.ts";
 import { CpuBackend } from "../backend/cpu/backend.ts";
+import { openMachine } from "../backend/cpu/open-machine.ts";
 import { ReferenceBackend } from "../backend/reference/backend.ts";
 import { DeviceError, OptionError } from "../errors.ts";
 
 /** Where a model runs, and how it is held there. */
 export interface BackendOptions {
   /**
-   * "cpu": C kernels. "reference": the same in plain TypeScript, slow. "auto" takes the fastest there is. Default
-   * "auto".
+   * "cpu": C kernels, native where they were built, else as WebAssembly. "reference": the same in plain TypeScript, slow.
+   * "auto" takes the fastest there is. Default "auto". The environment variable INTERNVL_CPU forces kernels of "cpu":
+   * "native", "wasm", or one variant of either ("baseline", "avx2", "avx512", "avx512bf16", "amx"; "simd128", "relaxed").
    */
   device?: "auto" | "cpu" | "reference";
   /** "f32" keeps activations f32 throughout; "fast" rounds the operands of matrix products to 16 bits. Default "fast". */
@@ -35,20 +37,12 @@ export async function chooseBackend(options: BackendOptions): Promise<Backend> {
     throw new OptionError("weights", weights, `must be one of ${weightFormats.join(", ")}`);
   }
   if (device !== "reference") {
-    const machine = await openMachine();
-    if (!("absent" in machine)) return new CpuBackend(machine, precision, weights);
-    if (device === "cpu") throw new DeviceError("cpu", machine.absent);
+    const opened = await openMachine();
+    if (!("absent" in opened)) return new CpuBackend(opened.machine, precision, weights);
+    if (device === "cpu") throw new DeviceError("cpu", opened.absent);
   }
   if (weights !== "checkpoint") {
     throw new OptionError("weights", weights, 'device "reference" holds weights as the checkpoint has them');
   }
   return new ReferenceBackend(precision);
-}
-
-async function openMachine() {
-  if (typeof process === "undefined" || !process.versions?.node) {
-    return { absent: "the C kernels run in Node only" };
-  }
-  const { openNativeMachine } = await import("../backend/cpu/native-machine.node.ts");
-  return openNativeMachine();
 }

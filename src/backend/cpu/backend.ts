@@ -67,5 +67,7 @@ export class CpuBackend implements Backend {
     return Promise.resolve(new CpuProgram(graph, weights, this.machine, this.#precision));
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {}
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.machine.dispose();
+  }
 }

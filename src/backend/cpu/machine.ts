@@ -10,6 +10,8 @@ export interface Machine {
   readonly lanes: number;
   /** What it can do at most, where that can be measured. */
   readonly limits?: LimitsProbe;
+  /** What a user should know of it, for example that it has one thread only, and why. */
+  readonly note: string | undefined;
   /** Bytes that can still be allocated, as far as that can be known. */
   availableBytes(): number;
   /** Zeroed memory, aligned to 64 bytes. @throws DeviceError when there is not enough. */
@@ -27,6 +29,8 @@ export interface Machine {
     bytes: Uint8Array,
     source: number,
   ): Promise<void>;
+  /** Ends its threads where they are its own; what still runs fails. Blocks need no freeing first. */
+  dispose(): Promise<void>;
 }
 
 /** Memory of the machine. */

@@ -81,6 +81,7 @@ export async function openNativeMachine(
 
 class NativeMachine implements Machine {
   readonly kind = "native";
+  readonly note = undefined;
   readonly variant: string;
   readonly lanes: number;
   readonly limits: LimitsProbe;
@@ -150,5 +151,10 @@ class NativeMachine implements Machine {
         error ? reject(error) : resolve(),
       );
     });
+  }
+
+  /** The library's threads serve every machine of the process, and wait at no cost. */
+  dispose(): Promise<void> {
+    return Promise.resolve();
   }
 }
