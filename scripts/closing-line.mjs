@@ -9,7 +9,8 @@ export default class ClosingLine {
         count[state === "passed" || state === "failed" ? state : "skipped"]++;
       }
       // A file that could not be read, or a hook that threw, has no failed test of its own.
-      if (module.state() === "failed" && !tests.some((test) => test.result().state === "failed")) count.failed++;
+      if (module.state() === "failed" && !tests.some((test) => test.result().state === "failed"))
+        count.failed++;
     }
     const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : "";
     const line = `${count.passed} passed, ${count.failed + errors.length} failed${skipped}`;

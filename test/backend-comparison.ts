@@ -1,6 +1,9 @@
 import type { Backend, HostArray } from "../src/backend/backend.ts";
 import { CpuBackend } from "../src/backend/cpu/backend.ts";
+import type { Machine } from "../src/backend/cpu/machine.ts";
 import { openNativeMachine } from "../src/backend/cpu/native-machine.node.ts";
+import { openMachine } from "../src/backend/cpu/open-machine.ts";
+import { usableWasmVariants } from "../src/backend/cpu/wasm-module.ts";
 import type { WeightFormat } from "../src/backend/cpu/weights.ts";
 import { ReferenceBackend } from "../src/backend/reference/backend.ts";
 import type { TensorInfo, TensorStore } from "../src/checkpoint/tensor-store.ts";
@@ -72,15 +75,21 @@ export async function nativeVariants(): Promise<string[]> {
   return usable;
 }
 
-/** The cpu backend with one variant of its kernels. */
+/** The variants of the kernels that run here: native ones first, then those of WebAssembly. */
+export async function kernelVariants(): Promise<string[]> {
+  return [...(await nativeVariants()), ...usableWasmVariants()];
+}
+
+/** The cpu backend with one variant of its kernels, native or WebAssembly, or on a machine of one's own. */
 export async function cpuBackend(
-  variant: string,
+  variant: string | Machine,
   precision: "fast" | "f32",
-  { weights = "checkpoint" as WeightFormat, lanes = 2 } = {},
+  { weights = "checkpoint" as WeightFormat | undefined, lanes = 2 } = {},
 ): Promise<CpuBackend> {
-  const machine = await openNativeMachine({ variant, lanes });
-  if ("absent" in machine) throw new Error(machine.absent);
-  return new CpuBackend(machine, precision, weights);
+  if (typeof variant !== "string") return new CpuBackend(variant, precision, weights);
+  const opened = await openMachine(variant, { lanes });
+  if ("absent" in opened) throw new Error(opened.absent);
+  return new CpuBackend(opened.machine, precision, weights);
 }
 
 export interface Case {

@@ -140,10 +140,21 @@ describe("the built package", () => {
     const [{ files }] = JSON.parse(stdout) as { files: { path: string }[] }[];
     const paths = files.map(({ path }) => path);
     expect(paths).toEqual(
-      expect.arrayContaining(["LICENSE", "README.md", "dist/index.js", "dist/index.d.ts"]),
+      expect.arrayContaining([
+        "LICENSE",
+        "README.md",
+        "dist/index.js",
+        "dist/index.d.ts",
+        "dist/backend/cpu/wasm/internvl.wasm",
+        "scripts/build-native.mjs",
+      ]),
     );
     expect(
-      paths.filter((path) => /\.test\.|golden|^(test|src|models|training|examples)\//.test(path)),
+      paths.filter(
+        (path) =>
+          /\.test\.|golden|^(test|src|models|training|examples)\//.test(path) &&
+          !/^src\/backend\/cpu\/native\/.*\.[ch]$/.test(path),
+      ),
     ).toEqual([]);
     const { messages } = await publint({ pkgDir: root, strict: true });
     expect(messages).toEqual([]);

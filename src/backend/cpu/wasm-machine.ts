@@ -173,11 +173,11 @@ class WasmMachine implements Machine {
       new BigInt64Array(words.view(), words.viewOffset, weight.length).set(weight);
       new Uint8Array(staged.view(), staged.viewOffset, bytes.length).set(bytes);
       const rowBytes = Number(weight[3]) * (source === packSources.F32 ? 4 : 2);
-      const shares = sharesOf(firstRow, rows, this.lanes).map(([from, to], lane) => {
+      const shares = sharesOf(firstRow, rows, this.lanes).map(async ([from, to], lane) => {
         const at = staged.viewOffset + (from - firstRow) * rowBytes;
         const call = [words.viewOffset, BigInt(from), BigInt(to - from), at, BigInt(source)] as const;
-        if (this.#threads) return this.#threads.call(lane, "internvl_pack", ...call);
-        return this.#here((exports) => exports.internvl_pack(...call));
+        if (this.#threads) await this.#threads.call(lane, "internvl_pack", ...call);
+        else this.#here((exports) => exports.internvl_pack(...call));
       });
       await Promise.all(shares);
     } finally {

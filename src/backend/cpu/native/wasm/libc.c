@@ -1,5 +1,5 @@
 // What the kernels take from the C library, for WebAssembly, where there is none. The elementary functions are within
-// two units in the last place of the true value (wasm-libc.test.ts); single precision is worked out in double.
+// 2.5 units in the last place of the true value (wasm-libc.test.ts); single precision is worked out in double.
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
