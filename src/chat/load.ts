@@ -71,10 +71,11 @@ export async function loadParts(source: ModelSource, options: LoadOptions): Prom
     const tokenizer = await loadTokenizer(files);
     const store: Checkpoint = await openCheckpoint(files);
     checkTensors(description, store);
+    const sizes = engineSizes(description.language, options);
     options.signal?.throwIfAborted();
     const network = await Network.load(description, store, backend, options);
     cleanUp.push(() => network.dispose());
-    const engine = new Engine(network, tokenizer, engineSizes(description.language, options));
+    const engine = new Engine(network, tokenizer, sizes);
     cleanUp.push(() => engine.dispose());
     return { description, tokenizer, engine, device: backend.name, dispose };
   } catch (error) {
