@@ -14,7 +14,7 @@ const floors: readonly (readonly string[])[] = [
   ["model"],
   ["engine"],
   ["chat"],
-  ["server", "evaluate"],
+  ["server", "evaluate", "benchmark"],
   ["cli"],
 ];
 /** What a room may import besides: `index.ts` is the face of everything below it, and nothing imports it. */

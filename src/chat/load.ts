@@ -49,12 +49,12 @@ export interface ModelParts {
 }
 
 /** Tokens a page of the cache holds. */
-const pageSize = 64;
+export const pageSize = 64;
 /** New tokens computed in one step. */
-const stepTokens = 512;
+export const stepTokens = 512;
 /** Memory for keys and values, and for image features, unless said otherwise. */
 const cacheBytes = 2 ** 31;
-const featureBytes = 2 ** 28;
+export const featureBytes = 2 ** 28;
 
 /** Opens, checks and loads a checkpoint. What was opened is closed again when anything fails. */
 export async function loadParts(source: ModelSource, options: LoadOptions): Promise<ModelParts> {

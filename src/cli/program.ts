@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import type { BenchFlags } from "./bench.ts";
 import type { ChatFlags } from "./chat-flags.ts";
 import type { InspectFlags } from "./inspect.ts";
 import type { PullFlags } from "./pull.ts";
@@ -60,6 +61,7 @@ Exit codes: 0 done, 1 an error, 2 a wrong call, 130 ended by Ctrl-C.`,
   addInspect(program, act);
   addTiles(program, act);
   addTokens(program, act);
+  addBench(program, act);
   program
     .command("doctor")
     .description("look at what this machine has: packages, ffmpeg, the hub's cache, devices")
@@ -194,6 +196,38 @@ Examples:
     )
     .action((text: string[], _, command: Command) =>
       act(async (w) => (await import("./tokens.ts")).tokens(text, command.optsWithGlobals<TokensFlags>(), w)),
+    );
+}
+
+function addBench(program: Command, act: Act): void {
+  program
+    .command("bench")
+    .description("measure how fast a model runs here, beside what this machine could do at most")
+    .option("--shape <name>", "true dimensions, made-up weights: internvl2-8b, -1b to -76b (internvl2-8b)")
+    .option("-m, --model <source>", "a folder, or a hub id that was pulled, in place of made-up weights")
+    .option("--revision <name>", "branch, tag or commit of a hub repository (main)")
+    .option("--layers <n>", "run only so many layers of tower and language model", numberOf("--layers"))
+    .option("--device <name>", "auto, cpu or reference (auto)")
+    .option("--weights <format>", "checkpoint, int8 or int4 (checkpoint)")
+    .option("--precision <name>", "fast, or f32 for exactness (fast)")
+    .option("--tiles <n>", "tiles of the picture, 0 for none (7)", numberOf("--tiles"))
+    .option("--prompt-tokens <n>", "tokens of text besides the picture (64)", numberOf("--prompt-tokens"))
+    .option("--new-tokens <n>", "decode steps (32)", numberOf("--new-tokens"))
+    .option("--batch <n>", "conversations that decode together (1)", numberOf("--batch"))
+    .option("--repeat <n>", "how often; medians count (3)", numberOf("--repeat"))
+    .option("--roofline", "a table of every kind of operation")
+    .addHelpText(
+      "after",
+      `
+Figures are held against what this machine reads and multiplies at most, measured in the same run.
+
+Examples:
+  internvl bench
+  internvl bench --shape 2b --layers 4 --roofline
+  internvl bench --shape 8b --weights int4 --batch 8 --json`,
+    )
+    .action((_, command: Command) =>
+      act(async (w) => (await import("./bench.ts")).bench(command.optsWithGlobals<BenchFlags>(), w)),
     );
 }
 

@@ -30,7 +30,15 @@ const flags: Readonly<Record<string, string>> = {
   segments: "--segments",
   bound: "--bound",
   precision: "--precision",
+  device: "--device",
   weights: "--weights",
+  shape: "--shape",
+  layers: "--layers",
+  tiles: "--tiles",
+  promptTokens: "--prompt-tokens",
+  newTokens: "--new-tokens",
+  batch: "--batch",
+  repeat: "--repeat",
   revision: "--revision",
 };
 

@@ -1,0 +1,114 @@
+import type { DecodeStep, Repeat } from "./conversations.ts";
+import { type LimitSample, productLimit, readLimit } from "./limits.ts";
+import type { Run } from "./measured-backend.ts";
+import type { DecodeFigures, PrefillFigures, VisionFigures } from "./report.ts";
+import { median, spreadOf, sum } from "./statistics.ts";
+import { type Holding, type OperationWork, workOf } from "./work.ts";
+
+/** Over all tiles of all repeats. Undefined without a picture. */
+export function visionFigures(
+  repeats: readonly Repeat[],
+  holding: Holding,
+  limits: LimitSample | null,
+): VisionFigures | null {
+  const runs = repeats.flatMap(({ vision }) => vision);
+  if (runs.length === 0) return null;
+  const spread = spreadOf(runs.map(({ begin, end }) => end - begin));
+  const work = workOf(runs[0], holding);
+  return {
+    msPerTile: spread.median,
+    teraflops: flopsOf(work) / spread.median / 1e9,
+    percentOfLimit: limits && (productMilliseconds(work, limits) / spread.median) * 100,
+    spread,
+  };
+}
+
+/** Of one prompt alone, from its pictures' end to its first token. */
+export function prefillFigures(
+  repeats: readonly Repeat[],
+  promptTokens: number,
+  holding: Holding,
+  limits: LimitSample | null,
+): PrefillFigures {
+  const milliseconds = median(repeats.map(({ prefillMilliseconds }) => prefillMilliseconds));
+  const work = repeats[0].prefill.flatMap((run) => workOf(run, holding));
+  const spread = spreadOf(repeats.map((repeat) => (promptTokens / repeat.prefillMilliseconds) * 1000));
+  return {
+    tokensPerSecond: spread.median,
+    teraflops: flopsOf(work) / milliseconds / 1e9,
+    percentOfLimit: limits && (productMilliseconds(work, limits) / milliseconds) * 100,
+    milliseconds,
+    spread,
+  };
+}
+
+/** Each repeat counts with its mean, so that a step that stalled is not lost. */
+export function decodeFigures(
+  repeats: readonly Repeat[],
+  batch: number,
+  holding: Holding,
+  limits: LimitSample | null,
+): DecodeFigures {
+  const means = repeats.map(({ decode }) => sum(decode.map((step) => step.milliseconds)) / decode.length);
+  const spread = spreadOf(means.map((mean) => (batch * 1000) / mean));
+  const msPerStep = (batch * 1000) / spread.median;
+  const bytes = sum(workOf(repeats[0].decode[0].run, holding).map(({ weightBytes }) => weightBytes));
+  return {
+    tokensPerSecond: spread.median,
+    gigabytesPerSecond: bytes / msPerStep / 1e6,
+    percentOfLimit: limits && (bytes / readLimit(limits) / msPerStep) * 100,
+    msPerStep,
+    spread,
+  };
+}
+
+export function hostMilliseconds(repeats: readonly Repeat[]): number {
+  const steps = repeats.flatMap(({ decode }): readonly DecodeStep[] => decode);
+  return median(steps.map((step) => step.hostMilliseconds));
+}
+
+/** What the products of some work would take at the machine's rates. */
+function productMilliseconds(work: readonly OperationWork[], limits: LimitSample): number {
+  return sum(work.map(({ flops, kind }) => flops / productLimit(limits, kind)));
+}
+
+function flopsOf(work: readonly OperationWork[]): number {
+  return sum(work.map(({ flops }) => flops));
+}
+
+/** Milliseconds of a run on the device, in the layers and outside of them. */
+export function layerMilliseconds(run: Run, holding: Holding): { layers: number; rest: number } {
+  let layers = 0;
+  let all = 0;
+  for (const { operation, milliseconds = 0 } of workOf(run, holding)) {
+    all += milliseconds;
+    if (isInLayer(operation)) layers += milliseconds;
+  }
+  return { layers, rest: all - layers };
+}
+
+/** Operations of layers name weights of a layer, or have none because they attend. */
+function isInLayer(operation: OperationWork["operation"]): boolean {
+  switch (operation.kind) {
+    case "attention":
+    case "pagedAttention":
+    case "rotary":
+      return true;
+    case "matmul":
+    case "layerNorm":
+    case "rmsNorm":
+      return inLayer(operation.weight.name);
+    case "gatedMatmul":
+      return inLayer(operation.gate.name);
+    case "embed":
+    case "scatterRows":
+    case "gatherRows":
+    case "patches":
+    case "pickTokens":
+      return false;
+  }
+}
+
+function inLayer(name: string): boolean {
+  return /\.layers\.\d+\./.test(name);
+}
