@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { stat } from "node:fs/promises";
 import { availableParallelism, cpus, homedir, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
+import { openMachine } from "../backend/cpu/open-machine.ts";
 import { type BackendOptions, chooseBackend } from "../chat/choose-backend.ts";
 import { loadDescription } from "../checkpoint/checkpoint.ts";
 import { openFolder } from "../checkpoint/folder.node.ts";
@@ -32,7 +33,7 @@ async function examine({ env, interrupts }: World) {
     memoryBytes: totalmem(),
     devices: {
       auto: await attempt(() => deviceOf("auto")),
-      cpu: await attempt(() => deviceOf("cpu")),
+      cpu: await attempt(kernels),
       reference: await attempt(() => deviceOf("reference")),
     },
     packages: {
@@ -53,6 +54,17 @@ async function examine({ env, interrupts }: World) {
 async function deviceOf(device: NonNullable<BackendOptions["device"]>): Promise<string> {
   await using backend = await chooseBackend({ device });
   return backend.name;
+}
+
+/** Which kernels "cpu" runs, and why these. @throws DeviceError, OptionError as `chooseBackend` does */
+async function kernels(): Promise<string> {
+  const opened = await openMachine();
+  if ("absent" in opened) throw new Error(opened.absent);
+  const { machine, why } = opened;
+  await machine.dispose();
+  const threads = machine.lanes === 1 ? "1 thread" : `${machine.lanes} threads`;
+  const notes = [threads, why, machine.note].filter(Boolean).join("; ");
+  return `${machine.kind} ${machine.variant} (${notes})`;
 }
 
 /** Whether something optional works, and which version or why not. */
@@ -185,7 +197,7 @@ function describe(findings: Findings): string {
     ["processor", `${findings.processor}, ${findings.cores} cores`],
     ["memory", bytesText(findings.memoryBytes)],
     ["device auto", attemptText(devices.auto)],
-    ["device cpu", devices.cpu.works ? "works" : attemptText(devices.cpu)],
+    ["device cpu", attemptText(devices.cpu)],
     ...Object.entries(packages).map(([name, found]): [string, string] => [name, attemptText(found)]),
     ["memory mapping", findings.memoryMapping ? "works" : "does not work; weights are read into memory"],
     ["ffmpeg", attemptText(findings.ffmpeg)],
