@@ -36,14 +36,16 @@ for (const folder of folders) {
   const promptFlops = length * work.promptToken + (work.lookBack * length * (length + 1)) / 2;
   row(`read ${length} tokens`, prefill, promptFlops, `${(length / prefill).toPrecision(3)} tokens/s`);
 
-  const count = 64;
-  const stream = await model.chat("Hello", { maxNewTokens: count, minNewTokens: count });
-  const token = 1 / stream.timings.tokensPerSecond;
-  const after = stream.usage.promptTokens + count / 2;
+  const count = 32;
+  const prompt = ids.slice(0, 180);
+  const generate = (tokens) =>
+    best(2, () => model.generate(prompt, { maxNewTokens: tokens, minNewTokens: tokens }));
+  const token = ((await generate(count + 1)) - (await generate(1))) / count;
+  const before = prompt.length + count / 2;
   row(
-    `new token after ${Math.round(after)}`,
+    `new token after ${before}`,
     token,
-    work.newToken + work.lookBack * after,
+    work.newToken + work.lookBack * before,
     `${(1 / token).toPrecision(3)} tokens/s`,
   );
   await model.dispose();

@@ -11,6 +11,6 @@ const replies = await model.batchChat(
     { question: "Describe the image in detail.", images: ["examples/photos/coffee.jpg"] },
     { question: "Hello, who are you?" }, // items may differ in anything: pictures, history, options
   ],
-  { maxTiles: 6, maxNewTokens: 64 },
+  { maxTiles: 6, maxNewTokens: 32 },
 );
 for (const { text, usage } of replies) console.log(`${usage.promptTokens} prompt tokens:`, text);

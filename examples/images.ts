@@ -8,7 +8,7 @@ const [
   other = "examples/photos/coffee.jpg",
 ] = process.argv.slice(2);
 await using model = await InternVL.load(checkpoint);
-const options = { maxTiles: 6, maxNewTokens: 64 };
+const options = { maxTiles: 6, maxNewTokens: 32 };
 
 // Combined: one mark, and a list of pictures that stand there together.
 const combined = await model.chat("<image>\nDescribe the two images in detail.", {

@@ -4,7 +4,7 @@ import { InternVL, imageToken, loadImage, pipeline } from "internvl";
 
 const [checkpoint = "test/golden/models/tiny-2b"] = process.argv.slice(2);
 await using model = await InternVL.load(checkpoint);
-const pipe = pipeline(model, { maxTiles: 6, maxNewTokens: 64 });
+const pipe = pipeline(model, { maxTiles: 6, maxNewTokens: 32 });
 
 const cat = await loadImage("examples/photos/cat.jpg"); // a path or an address would do, too
 const coffee = await loadImage("examples/photos/coffee.jpg");

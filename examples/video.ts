@@ -10,7 +10,7 @@ await using model = await InternVL.load(checkpoint);
 
 let first: Reply;
 try {
-  first = await model.chat("What is the red panda doing?", { video: clip, segments: 8, maxNewTokens: 64 });
+  first = await model.chat("What is the red panda doing?", { video: clip, segments: 8, maxNewTokens: 32 });
 } catch (error) {
   if (!(error instanceof MediaError)) throw error;
   console.log(error.message); // names both ways to get a decoder
@@ -18,12 +18,12 @@ try {
   const frames = ["examples/photos/cat.jpg", "examples/photos/coffee.jpg"].map(async (path) =>
     decodeImage(await readFile(path)),
   );
-  first = await model.chat("What is to be seen?", { video: await Promise.all(frames), maxNewTokens: 64 });
+  first = await model.chat("What is to be seen?", { video: await Promise.all(frames), maxNewTokens: 32 });
 }
 console.log(`User: ${first.history[0].question}\nAssistant:`, first.text);
 
 const second = await model.chat("Describe this video in detail.", {
   history: first.history,
-  maxNewTokens: 64,
+  maxNewTokens: 32,
 });
 console.log("User: Describe this video in detail.\nAssistant:", second.text);
