@@ -51,3 +51,27 @@ def greedy(model: InternVL, tokenizer: Tokenizer, prompts: list[list[int]], feat
         if bool(done.all()):
             break
     return [ids[row, lengths[row] : ends[row]].tolist() for row in range(len(prompts))]
+
+
+@torch.no_grad()
+def greedy_with_cache(model: InternVL, tokenizer: Tokenizer, prompt: list[int], features: torch.Tensor | None, most: int = 120) -> list[int]:
+    """One prompt, keys and values kept: for a machine without a GPU."""
+    language = model.language_model
+    cache: list = [None] * model.shape.layers
+    ids, answer = torch.tensor([prompt]), []
+    x = language.model["tok_embeddings"](ids)
+    if features is not None:
+        x[ids == tokenizer.picture] = features.reshape(-1, x.shape[-1])
+    cosine, sine = language.tables(len(prompt) + most, x.device)
+    at = 0
+    while len(answer) < most:
+        tables = cosine[at : at + x.shape[1]], sine[at : at + x.shape[1]]
+        at += x.shape[1]
+        for number, layer in enumerate(language.model["layers"]):
+            x, cache[number] = layer.cached(x, *tables, cache[number])
+        chosen = int(language.output(language.model["norm"](x[:, -1])).argmax())
+        if chosen == tokenizer.end:
+            break
+        answer.append(chosen)
+        x = language.model["tok_embeddings"](torch.tensor([[chosen]]))
+    return answer

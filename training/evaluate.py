@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 import layout
-from answer import features_of, greedy, tiles_of_image
+from answer import features_of, greedy, greedy_with_cache, tiles_of_image
 from export import load
 from generator import samples
 from generator.canvas import Canvas, World
@@ -89,7 +89,7 @@ def prepare(item: dict) -> dict:
 
 
 def drawn(arguments) -> dict:
-    return prepare(case(*arguments))
+    return case(*arguments)
 
 
 def answer_all(model, tokenizer, items: list[dict]) -> list[str]:
@@ -99,10 +99,9 @@ def answer_all(model, tokenizer, items: list[dict]) -> list[str]:
     order = sorted(range(len(items)), key=lambda index: len(prompts[index]))
     answers = [""] * len(items)
     at = 0
-    cuda = next(model.parameters()).is_cuda
     while at < len(order):
         length = len(prompts[order[at]])
-        size = max(1, (80000 if cuda else 3000) // (length + 130))
+        size = max(1, 80000 // (length + 130))
         batch = order[at : at + size]
         at += size
         features = []
@@ -114,8 +113,39 @@ def answer_all(model, tokenizer, items: list[dict]) -> list[str]:
     return answers
 
 
-def score(model, tokenizer, items: list[dict]) -> dict:
-    answers = answer_all(model, tokenizer, items)
+def load_here(folder: Path) -> None:
+    global here
+    torch.set_num_threads(1)
+    here = load(folder)
+
+
+def answer_group(items: list[dict]) -> list[str]:
+    """Answers to questions about the same pictures, in a process of a machine without a GPU."""
+    model, tokenizer = here
+    items = [prepare(item) for item in items]
+    prefix = tokenizer.encode(layout.opening(), bos=True)
+    features = features_of(model, np.concatenate(items[0]["tiles"]), 1) if items[0]["tiles"] else None
+    found = []
+    for item in items:
+        asked = layout.asked(layout.with_pictures(item["question"], [len(tiles) for tiles in item["tiles"]], item["form"]))
+        found.append(tokenizer.decode(greedy_with_cache(model, tokenizer, prefix + tokenizer.encode(asked), features)))
+    return found
+
+
+def answer_on_cpu(folder: Path, items: list[dict], workers: int) -> list[str]:
+    groups = defaultdict(list)
+    for index, item in enumerate(items):
+        groups[b"".join(item["files"]) or index].append(index)
+    with multiprocessing.get_context("fork").Pool(workers, load_here, (folder,)) as pool:
+        replies = pool.map(answer_group, [[items[index] for index in group] for group in groups.values()], chunksize=1)
+    answers = [""] * len(items)
+    for group, reply in zip(groups.values(), replies):
+        for index, answer in zip(group, reply):
+            answers[index] = answer
+    return answers
+
+
+def score(answers: list[str], items: list[dict]) -> dict:
     right, total, wrong = defaultdict(int), defaultdict(int), defaultdict(list)
     for item, answer in zip(items, answers):
         skill = item["skill"]
@@ -123,7 +153,7 @@ def score(model, tokenizer, items: list[dict]) -> dict:
         if answer.strip() == item["answer"].strip():
             right[skill] += 1
         elif len(wrong[skill]) < 25:
-            wrong[skill].append([item["question"], item["answer"], answer, [list(part.shape[:1]) for part in item["tiles"]]])
+            wrong[skill].append([item["question"], item["answer"], answer])
     return {"table": {skill: {"right": right[skill], "of": total[skill]} for skill in total}, "wrong": wrong}
 
 
@@ -134,22 +164,28 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=200)
     parser.add_argument("--splits", nargs="*", default=["seeds", "fonts"])
     parser.add_argument("--sets", nargs="*", type=Path, default=[])
+    parser.add_argument("--skills", nargs="*", help="only these")
     parser.add_argument("--workers", type=int, default=16)
     options = parser.parse_args()
     began = time.time()
     pool = multiprocessing.get_context("fork").Pool(options.workers)  # before the device is touched
+    chosen = options.skills or list(SKILLS)
     pending = {}
     for split in options.splits:
-        jobs = [(skill, number, "train" if split == "seeds" else "test") for skill in SKILLS for number in range(options.each)]
+        jobs = [(skill, number, "train" if split == "seeds" else "test") for skill in chosen for number in range(options.each)]
         pending[split] = pool.map_async(drawn, jobs, chunksize=8)
     for folder in options.sets:
-        pending[folder.name] = pool.map_async(prepare, cases_of_set(folder), chunksize=4)
+        pending[folder.name] = pool.map_async(dict, cases_of_set(folder), chunksize=4)
     pool.close()
-    torch.set_float32_matmul_precision("highest")
-    model, tokenizer = load(options.folder, "cuda" if torch.cuda.is_available() else "cpu")
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.set_float32_matmul_precision("highest")
+        model, tokenizer = load(options.folder, "cuda")
     results = {}
     for split, job in pending.items():
-        results[split] = score(model, tokenizer, job.get())
+        items = job.get()
+        answers = answer_all(model, tokenizer, [prepare(item) for item in items]) if cuda else answer_on_cpu(options.folder, items, options.workers)
+        results[split] = score(answers, items)
         print(split, f"{time.time() - began:.0f} s")
         for skill, entry in results[split]["table"].items():
             print(f"  {skill:15} {entry['right']:4} / {entry['of']:4}  {100 * entry['right'] / entry['of']:.1f} %", flush=True)

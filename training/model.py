@@ -110,16 +110,22 @@ class LanguageAttention(nn.Module):
         self.wqkv = nn.Linear(shape.width, (shape.heads + 2 * shape.key_heads) * self.head, bias=False)
         self.wo = nn.Linear(shape.heads * self.head, shape.width, bias=False)
 
-    def forward(self, x, cosine, sine) -> torch.Tensor:
+    def split(self, x, cosine, sine):
+        """Rotated queries and keys, and values: [n, heads or key heads, length, head width]."""
         n, length, _ = x.shape
         # rows of wqkv: for each key head its query heads, then the key, then the value
         y = self.wqkv(x).reshape(n, length, self.groups, self.queries + 2, self.head)
         q = y[..., : self.queries, :].reshape(n, length, -1, self.head).transpose(1, 2)
         k = y[..., self.queries, :].transpose(1, 2)
         v = y[..., self.queries + 1, :].transpose(1, 2)
-        q, k = rotate(q, cosine, sine), rotate(k, cosine, sine)
+        return rotate(q, cosine, sine), rotate(k, cosine, sine), v
+
+    def join(self, q, k, v, causal: bool) -> torch.Tensor:
         k, v = k.repeat_interleave(self.queries, 1), v.repeat_interleave(self.queries, 1)
-        return self.wo(attention(q, k, v, causal=True).transpose(1, 2).reshape(n, length, -1))
+        return self.wo(attention(q, k, v, causal).transpose(1, 2).flatten(2))
+
+    def forward(self, x, cosine, sine) -> torch.Tensor:
+        return self.join(*self.split(x, cosine, sine), causal=True)
 
 
 class LanguageFeedForward(nn.Module):
@@ -142,6 +148,14 @@ class LanguageLayer(nn.Module):
     def forward(self, x, cosine, sine) -> torch.Tensor:
         x = x + self.attention(self.attention_norm(x), cosine, sine).to(x.dtype)
         return x + self.feed_forward(self.ffn_norm(x)).to(x.dtype)
+
+    def cached(self, x, cosine, sine, cache):
+        """The same for new tokens after those whose keys and values are in `cache`; returns the grown cache too."""
+        q, k, v = self.attention.split(self.attention_norm(x), cosine, sine)
+        if cache is not None:
+            k, v = torch.cat([cache[0], k], 2), torch.cat([cache[1], v], 2)
+        x = x + self.attention.join(q, k, v, causal=cache is None)
+        return x + self.feed_forward(self.ffn_norm(x)), (k, v)
 
 
 class VisionModel(nn.Module):
