@@ -73,7 +73,8 @@ export class InternVL implements AsyncDisposable {
 
   /**
    * Opens a checkpoint as it is published.
-   * @param source a hub id ("OpenGVLab/InternVL2-8B"), a folder, or the files themselves
+   * @param source "demo" for the model that comes with the package, a hub id ("OpenGVLab/InternVL2-8B"), a folder, or
+   * the files themselves
    */
   static async load(source: ModelSource, options: LoadOptions = {}): Promise<InternVL> {
     const parts = await loadParts(source, options);

@@ -11,7 +11,7 @@ import { createTokenizer, type Tokenizer, tokenizerFiles } from "../text/tokeniz
 import { type BackendOptions, chooseBackend } from "./choose-backend.ts";
 import { checkOptionNames } from "./option-names.ts";
 
-/** A hub id, a folder, or the files themselves (`openBlobs`, `openFolder`). */
+/** "demo", the model that comes with the package; a hub id; a folder; or the files themselves (`openBlobs`). */
 export type ModelSource = string | CheckpointFiles;
 
 export interface LoadOptions extends BackendOptions {
@@ -100,7 +100,7 @@ export async function openSource(
 ): Promise<CheckpointFiles> {
   if (typeof source !== "string") {
     if (typeof source?.read === "function" && typeof source.close === "function") return source;
-    throw new OptionError("source", source, "must be a hub id, a folder, or files (openBlobs)");
+    throw new OptionError("source", source, 'must be "demo", a hub id, a folder, or files (openBlobs)');
   }
   if (typeof process === "undefined" || !process.versions?.node) {
     throw new OptionError(
@@ -109,9 +109,11 @@ export async function openSource(
       "folders and hub ids need Node; in a browser give the files (openBlobs)",
     );
   }
+  const { builtInModel, builtInName } = await import("./built-in-model.node.ts");
   const { resolveSource } = await import("../checkpoint/hub/resolve.node.ts");
   const { openFolder } = await import("../checkpoint/folder.node.ts");
   const { revision, offline, signal, onProgress } = options;
+  if (source === builtInName) return openFolder(builtInModel());
   return openFolder(await resolveSource(source, { revision, offline, signal, onProgress }));
 }
 

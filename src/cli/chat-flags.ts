@@ -1,3 +1,4 @@
+import { builtInName } from "../chat/built-in-model.node.ts";
 import type { LoadOptions } from "../chat/load.ts";
 import type { PictureOptions } from "../chat/pictures.ts";
 import { type GenerationOptions, resolveOptions } from "../engine/options.ts";
@@ -34,19 +35,15 @@ export interface ChatFlags extends CommonFlags {
 }
 
 /**
- * The model that is meant: by the flag, else by `INTERNVL_MODEL`, else by the conversation that is resumed.
- * @throws UsageError when nobody says
+ * The model that is meant: by the flag, else by `INTERNVL_MODEL`, else by the conversation that is resumed, else the
+ * built-in one.
  */
 export function modelOf(
   flags: { model?: string },
   env: Readonly<Record<string, string | undefined>>,
   resumed?: string,
 ): string {
-  const model = flags.model ?? (env.INTERNVL_MODEL || undefined) ?? resumed;
-  if (model) return model;
-  throw new UsageError(
-    "there is no model: give --model a hub id (--model OpenGVLab/InternVL2-1B) or a folder, or set INTERNVL_MODEL",
-  );
+  return flags.model ?? (env.INTERNVL_MODEL || undefined) ?? resumed ?? builtInName;
 }
 
 export function loadOptionsOf(flags: ChatFlags): LoadOptions {

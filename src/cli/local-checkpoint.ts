@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { builtInModel, builtInName } from "../chat/built-in-model.node.ts";
 import { RepositoryCache, type Snapshot } from "../checkpoint/hub/cache.node.ts";
 import { readHubEnvironment } from "../checkpoint/hub/environment.ts";
 import { checkRevision, isRepository } from "../checkpoint/hub/names.ts";
@@ -8,7 +9,7 @@ import { UsageError } from "./usage.ts";
 import type { World } from "./world.ts";
 
 /**
- * The folder of a checkpoint that is on this machine: a folder, or what the hub's cache has of `Org/Name`. Nothing is
+ * The folder of a checkpoint that is on this machine: the built-in one, a folder, or what the hub's cache has of `Org/Name`. Nothing is
  * downloaded: looking at a checkpoint should not cost gigabytes.
  */
 export async function localFolder(
@@ -16,6 +17,7 @@ export async function localFolder(
   revision: string | undefined,
   { env }: World,
 ): Promise<string> {
+  if (source === builtInName) return builtInModel();
   if ((await stat(source).catch(() => undefined))?.isDirectory()) return source;
   if (!isRepository(source)) {
     throw new UsageError(`${source}: there is no such folder, and it is no hub id of the form Org/Name`);

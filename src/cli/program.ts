@@ -78,7 +78,10 @@ function addChat(program: Command, act: Act): void {
     .command("chat")
     .description("ask about pictures or a video; without a question, on a terminal, hold a conversation")
     .argument("[question...]", "the question; - or nothing reads it from standard input")
-    .option("-m, --model <source>", "a hub id such as OpenGVLab/InternVL2-8B, or a folder (INTERNVL_MODEL)")
+    .option(
+      "-m, --model <source>",
+      "a hub id such as OpenGVLab/InternVL2-8B, or a folder (INTERNVL_MODEL, else the built-in demo)",
+    )
     .option("-i, --image <path>", "a picture: path or address; give it again for more", collect)
     .option("--video <path>", "a clip in place of pictures")
     .option("--segments <n>", "frames to take from the clip (8)", numberOf("--segments"))
@@ -182,7 +185,10 @@ function addTokens(program: Command, act: Act): void {
     .command("tokens")
     .description("turn a text into a model's token ids, or ids into text")
     .argument("[text...]", "the text; - or nothing reads it from standard input")
-    .option("-m, --model <source>", "a folder, or a hub id that was pulled (INTERNVL_MODEL)")
+    .option(
+      "-m, --model <source>",
+      "a folder, or a hub id that was pulled (INTERNVL_MODEL, else the built-in demo)",
+    )
     .option("--revision <name>", "branch, tag or commit of a hub repository (main)")
     .option("--decode", "the text holds ids, with spaces or commas between")
     .option("--no-special", "without the tokens that belong around a text")
