@@ -74,5 +74,4 @@ def main(unpacked: Path, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -36,7 +36,6 @@ class Tokenizer:
         self.end = self.added["<|im_end|>"]
         self.picture = self.added["<IMG_CONTEXT>"]
         self.size = max(self.special) + 1
-        self.known: dict[str, list[int]] = {}
 
     def encode(self, text: str, bos: bool = False) -> list[int]:
         ids = [1] if bos else []

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .vocabulary import COLOURS, PRINTED_CHARACTERS, SHAPES
 
-# What a patch may be labelled with: 0 nothing, then printed characters, then shapes, then shapes' colours are told apart by the text loss.
+# What a patch may be labelled with: 0 for nothing, then the printed characters, then the shapes.
 MARK_OF_CHARACTER = {character: index + 1 for index, character in enumerate(PRINTED_CHARACTERS) if character != " "}
 MARK_OF_SHAPE = {shape: len(PRINTED_CHARACTERS) + 1 + index for index, shape in enumerate(SHAPES)}
 MARKS = len(PRINTED_CHARACTERS) + len(SHAPES) + 2

@@ -8,7 +8,7 @@ from PIL import Image
 from .canvas import Canvas, Typeface, World, lightness, typeface
 from .phrases import Question, ask, ask_either
 from .shapes import visible_on
-from .vocabulary import CITIES, COLOURS, DAYS, FIRST_NAMES, FRUITS, MONTHS, SCOPES, SUBJECTS
+from .vocabulary import CITIES, DAYS, FIRST_NAMES, FRUITS, MONTHS, SCOPES, SUBJECTS
 
 
 @dataclass

@@ -4,7 +4,7 @@ import glob
 import os
 from functools import lru_cache
 
-from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from .canvas import ASSETS, Canvas, World
 from .phrases import CHINESE, ENGLISH, Question, vary

@@ -3,7 +3,7 @@
 from .canvas import ASSETS, Canvas, World, typeface
 from .phrases import Question, ask, ask_either
 from .shapes import place_name, Figure, visible_on
-from .vocabulary import CHINESE_PRINTED, COLOURS, FIRST_NAMES, ITEMS, LAST_NAMES, SIGN_PHRASES
+from .vocabulary import CHINESE_PRINTED, FIRST_NAMES, ITEMS, LAST_NAMES, SIGN_PHRASES
 
 NTH = ("first", "second", "third", "fourth", "fifth", "sixth")
 
