@@ -17,7 +17,7 @@ PICTURES = {
     "shapes": (lambda w, *size: shapes.scene(w, *size, count=3), 123, 480, 440, (("describe", "Describe the picture."), ("count", "How many shapes are there?"))),
     "count": (lambda w, *size: shapes.scene(w, *size, count=6), 21, 640, 400, (("count", "How many shapes are there?"), ("colour", "What colour is the background?"))),
     "sign": (printed.single, 1, 560, 300, (("word", "What does the sign say?"),)),
-    "words": (printed.scattered, 6, 480, 460, (("describe", "Read the text."),)),
+    "words": (printed.scattered, 6, 480, 460, (("word", "What is the red word?"),)),
     "lines": (printed.lines, 12, 640, 480, (("text", "Read the text."),)),
     "bars": (lambda w, *size: charts.axes_chart(w, *size, "bar"), 5, 600, 520, (("chart largest", "Which bar is the highest?"), ("chart title", "What is the title?"))),
     "pie": (charts.pie, 8, 520, 480, (("chart largest", "Which slice is the largest?"), ("chart smallest", "Which slice is the smallest?"))),
