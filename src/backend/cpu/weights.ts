@@ -176,6 +176,6 @@ function bytesOf({ rows, columns }: Weight, format: number): { values: number; s
     case weightFormats.panelInt8:
       return { values, scales: panels * panelRows * 4 };
     default:
-      return { values: values / 2, scales: (values / int4Group) * 4 };
+      return { values: values / 2, scales: (values / int4Group) * 2 };
   }
 }

@@ -1,72 +1,221 @@
-// Products with packed weights, and what is added to them.
-#include <math.h>
-
+// Products with packed weights, and what is added to them. The lanes convert the left operand together; then each claims
+// blocks of output: some panels by some rows, small enough that sums and operand stay in the second cache.
+//
+// The way a product is computed depends on the weight's format, the precision and the processor, never on the number of
+// rows, and every way adds a row's columns in one fixed order: a row's result is the same in any batch and with any
+// number of lanes, bit for bit.
+#include "epilogue.h"
 #include "kernels.h"
-#include "pack.h"
-#include "simd.h"
+#include "product.h"
+#include "product_dots.h"
+#include "product_floats.h"
+#include "product_tiles.h"
 
-static float weight_at(const weight *w, word m, word k) {
-  word p = m / PANEL_ROWS, r = m % PANEL_ROWS;
-  const uint8_t *panel = AT(uint8_t, w->address) + p * panel_bytes(w->columns, w->format);
-  const float *scales = (const float *)(AT(uint8_t, w->scales) + p * scale_bytes_per_panel(w->columns, w->format));
-  switch (w->format) {
-    case PANEL_F32: return ((const float *)panel)[k * PANEL_ROWS + r];
-    case PANEL_BF16: return from_bf16(((const uint16_t *)panel)[(k / 2 * PANEL_ROWS + r) * 2 + k % 2]);
-    case PANEL_INT8: return scales[r] * ((const int8_t *)panel)[(k / 4 * PANEL_ROWS + r) * 4 + k % 4];
-    default: {
-      uint8_t byte = panel[(k / 8 * PANEL_ROWS + r) * 4 + k % 4];
-      return scales[k / INT4_GROUP * PANEL_ROWS + r] * (float)((k % 8 < 4 ? byte & 15 : byte >> 4) - 8);
+// A product works on pairs of panels: two neighbours, or the same panel of gate and up.
+typedef struct {
+  const lane *lane;
+  const tensor *input;
+  const weight *gate, *up;  // up: NULL in a plain product
+  const matmul_operation *epilogue;
+  const tensor *output;
+  operand x;
+  word pairs, block_pairs, pair_blocks, block_groups, row_blocks;
+  float *sums, *scratch;  // of this lane
+  int tile_shape;
+} product;
+
+static way way_of(const weight *weight, bool fast) {
+  (void)weight, (void)fast;
+#if defined(__AMX_BF16__) && defined(__AMX_INT8__)
+  if (fast && weight->format == PANEL_BF16) return BF16_TILES;
+  if (fast && weight->format == PANEL_INT8) return INT8_TILES;
+#endif
+#if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
+  if (fast && weight->format == PANEL_BF16) return BF16_PAIRS;
+  if (fast && weight->format == PANEL_INT8) return INT8_QUADS;
+  if (fast && weight->format == PANEL_INT4) return INT4_QUADS;
+#endif
+  return FLOATS;
+}
+
+// Rows of a block at most, and pairs of panels.
+#define BLOCK_ROWS 256
+#define BLOCK_PAIRS 8
+
+// Columns whose operand stays in the second cache beside the sums: about half a megabyte of it for a whole block.
+static word block_columns(const product *p) {
+  if (p->x.way == INT8_QUADS || p->x.way == INT8_TILES) return INT8_SPAN;
+  if (p->x.way == INT4_QUADS) return 2048;
+  return p->x.way == BF16_TILES && p->x.rows > 16 ? 1024 : 512;
+}
+
+static bool cancelled(const lane *lane) {
+  return atomic_load_explicit(&lane->program->cancel, memory_order_relaxed) != 0;
+}
+
+static word divide_up(word a, word b) { return (a + b - 1) / b; }
+
+// Where everything lies in the workspace; the bytes it takes.
+static word place(product *p, uint8_t *workspace, bool fast, int lanes, int lane) {
+  word bytes = place_operand(&p->x, workspace, p->input, way_of(p->gate, fast), fast);
+  word groups = divide_up(p->x.rows, p->x.step), most_groups = BLOCK_ROWS / p->x.step / 2 * 2;
+  p->row_blocks = divide_up(groups, most_groups);
+  p->block_groups = (divide_up(groups, p->row_blocks) + 1) / 2 * 2;
+  p->row_blocks = divide_up(groups, p->block_groups);
+  p->pairs = p->up ? panels_of(p->gate->rows) : divide_up(panels_of(p->gate->rows), 2);
+  p->block_pairs = p->x.rows <= 16 ? 1 : BLOCK_PAIRS;
+  while (p->block_pairs > 1 && divide_up(p->pairs, p->block_pairs) * p->row_blocks < 8 * lanes) p->block_pairs /= 2;
+  p->pair_blocks = divide_up(p->pairs, p->block_pairs);
+  word sums = BLOCK_PAIRS * 2 * p->block_groups * p->x.step * PANEL_ROWS, of_lane = sums + SCRATCH_FLOATS;
+  p->sums = (float *)(workspace + bytes) + lane * of_lane;
+  p->scratch = p->sums + sums;
+  return bytes + lanes * of_lane * (word)sizeof(float);
+}
+
+// Panel 0 or 1 of a pair, without its sums. An odd last panel stands for its missing neighbour, too.
+static panel panel_of(const product *p, word pair, int which) {
+  const weight *weight = which && p->up ? p->up : p->gate;
+  word index = p->up ? pair : 2 * pair + which, last = panels_of(weight->rows) - 1;
+  if (index > last) index = last;
+  return (panel){
+      .values = AT(uint8_t, weight->address) + index * panel_bytes(weight->columns, weight->format),
+      .scales = AT(uint8_t, weight->scales) + index * scale_bytes_per_panel(weight->columns, weight->format),
+  };
+}
+
+static word first_pair(const product *p, word unit) { return unit / p->row_blocks * p->block_pairs; }
+static word end_pair(const product *p, word unit) {
+  word end = first_pair(p, unit) + p->block_pairs;
+  return end < p->pairs ? end : p->pairs;
+}
+
+static word bytes_at(const product *p, word column) {
+  return panel_bytes(COLUMN_PADDING, p->gate->format) / COLUMN_PADDING * column;
+}
+
+static void multiply(const block *block) {
+  switch (block->x->way) {
+#if defined(__AMX_BF16__) && defined(__AMX_INT8__)
+    case BF16_TILES:
+    case INT8_TILES: multiply_tiles(block); break;
+#endif
+#if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
+    case BF16_PAIRS:
+    case INT8_QUADS:
+    case INT4_QUADS: multiply_dots(block); break;
+#endif
+    default: multiply_floats(block);
+  }
+}
+
+// Sums of a unit, [pair][panel][row][16]. False when the run was cancelled. What comes after a block, in this unit or in
+// the next one, is fetched meanwhile.
+static bool multiply_unit(product *p, word unit, word next_unit) {
+  word first = first_pair(p, unit), end = end_pair(p, unit), step = block_columns(p);
+  word first_group = unit % p->row_blocks * p->block_groups, groups = divide_up(p->x.rows, p->x.step) - first_group;
+  if (groups > p->block_groups) groups = p->block_groups;
+  word panel_sums = p->block_groups * p->x.step * PANEL_ROWS;
+  memset(p->sums, 0, (size_t)((end - first) * 2 * panel_sums) * sizeof(float));
+  for (word from = 0; from < p->x.columns; from += step) {
+    for (word pair = first; pair < end; pair++) {
+      if (cancelled(p->lane)) return false;
+      word next_pair = pair + 1 < end ? pair + 1 : first, next_from = pair + 1 < end ? from : from + step;
+      if (next_from >= p->x.columns) next_from = 0, next_pair = first_pair(p, next_unit);
+      block block = {
+          .x = &p->x, .format = p->gate->format, .first_group = first_group, .groups = groups, .from = from,
+          .end = from + step < p->x.columns ? from + step : p->x.columns,
+          .scratch = p->scratch, .tile_shape = &p->tile_shape,
+      };
+      for (int which = 0; which < 2; which++) {
+        block.panels[which] = panel_of(p, pair, which);
+        block.panels[which].next = panel_of(p, next_pair, which).values + bytes_at(p, next_from);
+        block.panels[which].sums = p->sums + ((pair - first) * 2 + which) * panel_sums;
+      }
+      multiply(&block);
+    }
+  }
+  return true;
+}
+
+static f32x16 sum_of(const weight *weight, word panel, const float *sums) {
+  f32x16 v = load16(sums);
+  return weight->format == PANEL_INT8 ? v * load16(AT(float, weight->scales) + panel * PANEL_ROWS) : v;
+}
+
+// From sums to outputs.
+static void finish_unit(const product *p, word unit) {
+  word first = first_pair(p, unit), end = end_pair(p, unit), outputs = p->gate->rows;
+  word first_row = unit % p->row_blocks * p->block_groups * p->x.step, rows = p->x.rows - first_row;
+  word panel_sums = p->block_groups * p->x.step * PANEL_ROWS;
+  if (rows > p->block_groups * p->x.step) rows = p->block_groups * p->x.step;
+  for (word r = 0; r < rows; r++) {
+    const float *sums = p->sums + r * PANEL_ROWS;
+    for (word pair = first; pair < end; pair++, sums += 2 * panel_sums) {
+      if (p->up) {
+        word m = pair * PANEL_ROWS, count = outputs - m < PANEL_ROWS ? outputs - m : PANEL_ROWS;
+        f32x16 gate = sum_of(p->gate, pair, sums), up = sum_of(p->up, pair, sums + panel_sums);
+        store_some(row_f32(p->output, first_row + r) + m, silu16(gate) * up, count);
+        continue;
+      }
+      for (word which = 0; which < 2; which++) {
+        word panel = 2 * pair + which, m = panel * PANEL_ROWS, count = outputs - m < PANEL_ROWS ? outputs - m : PANEL_ROWS;
+        if (count > 0) finish(p->epilogue, first_row + r, m, count, sum_of(p->gate, panel, sums + which * panel_sums));
+      }
     }
   }
 }
 
-static float product(const lane *lane, const float *x, const weight *w, word m) {
-  float sum = 0;
-  for (word k = 0; k < w->columns; k++) {
-    float value = lane->program->fast ? from_bf16(to_bf16(x[k])) : x[k];
-    sum += value * weight_at(w, m, k);
-  }
-  return sum;
+static word claim_unit(const product *p) {
+  word first, end;
+  return claim(p->lane, 1, p->pair_blocks * p->row_blocks, 1, &first, &end) ? first : -1;
 }
 
+static void run_product(product *p) {
+  const lane *lane = p->lane;
+  place(p, workspace(lane), lane->program->fast, lane->count, lane->index);
+  // A lane knows its next unit before it finishes one, so that memory never waits.
+  word unit = claim_unit(p), group, end;
+  if (unit >= 0) {
+    panel panel = panel_of(p, first_pair(p, unit), 0);
+    for (word i = 0; i < bytes_at(p, 256); i += 64) fetch(panel.values + i);
+  }
+  while (claim(lane, 0, divide_up(p->x.rows, p->x.step), 1, &group, &end)) prepare_group(&p->x, p->input, group);
+  lane_barrier(lane);
+  while (unit >= 0) {
+    word next = claim_unit(p);
+    if (!multiply_unit(p, unit, next < 0 ? unit : next)) break;
+    finish_unit(p, unit);
+    unit = next;
+  }
+  end_tiles(&p->tile_shape);
+}
+
+static product plain(const matmul_operation *o, const lane *lane) {
+  return (product){.lane = lane, .input = &o->input, .gate = &o->weight, .epilogue = o, .output = &o->output};
+}
+
+static product gated(const gated_matmul_operation *o, const lane *lane) {
+  return (product){.lane = lane, .input = &o->input, .gate = &o->gate, .up = &o->up, .output = &o->output};
+}
+
+// output = gelu(input weightᵀ + bias) * scale + residual + table
 void KERNEL(matmul)(const lane *lane) {
-  const matmul_operation *o = &lane->operation->matmul;
-  word first, end;
-  while (claim(lane, 0, o->weight.rows, 16, &first, &end)) {
-    for (word m = first; m < end; m++) {
-      for (word n = 0; n < o->input.rows; n++) {
-        float value = product(lane, row_f32(&o->input, n), &o->weight, m);
-        if (o->bias) value += AT(float, o->bias)[m];
-        if (o->gelu) value = 0.5f * value * (1 + erff(value * 0.70710678f));
-        if (o->scale) value *= AT(float, o->scale)[m];
-        if (o->residual.address) value += row_f32(&o->residual, n)[m];
-        if (o->table.address) value += row_f32(&o->table, n % o->table.rows)[m];
-        row_f32(&o->output, n)[m] = value;
-      }
-    }
-  }
+  product p = plain(&lane->operation->matmul, lane);
+  run_product(&p);
 }
 
+// output = silu(input gateᵀ) * (input upᵀ)
 void KERNEL(gated_matmul)(const lane *lane) {
-  const gated_matmul_operation *o = &lane->operation->gated_matmul;
-  word first, end;
-  while (claim(lane, 0, o->gate.rows, 16, &first, &end)) {
-    for (word m = first; m < end; m++) {
-      for (word n = 0; n < o->input.rows; n++) {
-        const float *x = row_f32(&o->input, n);
-        float gate = product(lane, x, &o->gate, m);
-        row_f32(&o->output, n)[m] = gate / (1 + expf(-gate)) * product(lane, x, &o->up, m);
-      }
-    }
-  }
+  product p = gated(&lane->operation->gated_matmul, lane);
+  run_product(&p);
 }
 
 word KERNEL(matmul_workspace)(const matmul_operation *operation, word fast, int lanes) {
-  (void)operation, (void)fast, (void)lanes;
-  return 0;
+  product p = plain(operation, NULL);
+  return place(&p, NULL, fast, lanes, 0);
 }
 
 word KERNEL(gated_matmul_workspace)(const gated_matmul_operation *operation, word fast, int lanes) {
-  (void)operation, (void)fast, (void)lanes;
-  return 0;
+  product p = gated(operation, NULL);
+  return place(&p, NULL, fast, lanes, 0);
 }

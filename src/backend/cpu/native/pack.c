@@ -60,8 +60,9 @@ static void pack_int8(int8_t *panel, float *scales, word r, const void *row, wor
   }
 }
 
-// One scale for 32 columns of a row. The value of largest magnitude becomes -8, which uses all sixteen steps.
-static void pack_int4(uint8_t *panel, float *scales, word r, const void *row, word columns, word source) {
+// One scale for 32 columns of a row. The value of largest magnitude becomes -8, which uses all sixteen steps. The scale
+// is rounded to bf16 first, so that its error is not added to the values'.
+static void pack_int4(uint8_t *panel, uint16_t *scales, word r, const void *row, word columns, word source) {
   for (word first = 0; first < columns; first += INT4_GROUP) {
     word end = first + INT4_GROUP < columns ? first + INT4_GROUP : columns;
     float extreme = 0;
@@ -69,11 +70,12 @@ static void pack_int4(uint8_t *panel, float *scales, word r, const void *row, wo
       float value = value_at(row, c, source);
       if (fabsf(value) > fabsf(extreme)) extreme = value;
     }
-    float scale = extreme / -8;
-    scales[first / INT4_GROUP * PANEL_ROWS + r] = scale;
+    uint16_t narrow = to_bf16(extreme / -8);
+    float scale = from_bf16(narrow);
+    scales[first / INT4_GROUP * PANEL_ROWS + r] = narrow;
     for (word c = first; c < first + INT4_GROUP; c++) {
       float q = c < end && scale != 0 ? roundf(value_at(row, c, source) / scale) : 0;
-      unsigned nibble = (unsigned)(int)((q > 7 ? 7 : q) + 8);
+      unsigned nibble = (unsigned)(int)((q > 7 ? 7 : q < -8 ? -8 : q) + 8);
       uint8_t *byte = panel + (c / 8 * PANEL_ROWS + r) * 4 + c % 4;
       *byte = c % 8 < 4 ? (uint8_t)((*byte & 0xf0) | nibble) : (uint8_t)((*byte & 0x0f) | nibble << 4);
     }
@@ -90,7 +92,7 @@ void internvl_pack(const weight *weight, word first, word count, const void *row
     word m = first + i, r = m % PANEL_ROWS;
     const void *row = (const uint8_t *)rows + i * width;
     uint8_t *panel = AT(uint8_t, weight->address) + m / PANEL_ROWS * bytes;
-    float *scales = (float *)(AT(uint8_t, weight->scales) + m / PANEL_ROWS * scale_bytes);
+    void *scales = AT(uint8_t, weight->scales) + m / PANEL_ROWS * scale_bytes;
     switch (weight->format) {
       case PANEL_F32: pack_f32((float *)panel, r, row, weight->columns, source); break;
       case PANEL_BF16: pack_bf16((uint16_t *)panel, r, row, weight->columns, source); break;

@@ -10,7 +10,7 @@
 // PANEL_INT4  [panel][column / 8][16 rows][4 bytes]         byte b of a row holds columns b (low nibble) and b + 4 (high)
 //                                                           of the 8; nibbles are q + 8, q in -8..7
 //                                                           value = scale[group][row] * q, groups of 32 columns;
-//                                                           scales: f32 [panel][column / 32][16 rows]
+//                                                           scales: bf16 [panel][column / 32][16 rows]
 #ifndef INTERNVL_PACK_H
 #define INTERNVL_PACK_H
 
@@ -35,7 +35,7 @@ static inline word panel_bytes(word columns, word format) {
 
 static inline word scale_bytes_per_panel(word columns, word format) {
   if (format == PANEL_INT8) return PANEL_ROWS * sizeof(float);
-  if (format == PANEL_INT4) return padded_columns(columns) / INT4_GROUP * PANEL_ROWS * sizeof(float);
+  if (format == PANEL_INT4) return padded_columns(columns) / INT4_GROUP * PANEL_ROWS * sizeof(uint16_t);
   return 0;
 }
 
