@@ -5,38 +5,51 @@
 #include "kernels.h"
 #include "simd.h"
 
-// Each head of `from` by [cos | sin]: pairs are half a head apart. In and out may not overlap.
-static void rotate_heads(const float *from, const float *angles, word columns, word size, float *to) {
+// One head by [cos | sin]: pairs are half a head apart. In and out may not overlap.
+static void rotate(const float *restrict from, const float *restrict angles, word size, float *restrict to) {
   word half = size / 2;
-  for (word head = 0; head < columns; head += size) {
-    for (word i = 0; i < half; i++) {
-      float a = from[head + i], b = from[head + i + half];
-      to[head + i] = a * angles[i] - b * angles[i + half];
-      to[head + i + half] = b * angles[i] + a * angles[i + half];
-    }
+  for (word i = 0; i < half; i++) {
+    float a = from[i], b = from[i + half];
+    to[i] = a * angles[i] - b * angles[i + half];
+    to[i + half] = b * angles[i] + a * angles[i + half];
   }
 }
 
-static void keep(const float *from, word columns, void *to, word bf16) {
-  if (!bf16) memcpy(to, from, columns * sizeof(float));
-  else for (word i = 0; i < columns; i++) ((uint16_t *)to)[i] = to_bf16(from[i]);
+// Column i of the rotated head.
+static inline float rotated(const float *from, const float *angles, word half, word i) {
+  if (i < half) return from[i] * angles[i] - from[i + half] * angles[i + half];
+  return from[i] * angles[i - half] + from[i - half] * angles[i];
+}
+
+// Writes one head of a key (turned, where there are angles) or value to its slot.
+static void keep(const key_value_cache *cache, uint8_t *page, cache_columns at, const float *from, const float *angles) {
+  word to = at.first;
+  for (word i = 0, left = at.run; i < cache->head_size; i++) {
+    float value = angles ? rotated(from, angles, cache->head_size / 2, i) : from[i];
+    if (cache->bf16) ((uint16_t *)page)[to] = to_bf16(value);
+    else ((float *)page)[to] = value;
+    to += at.next;
+    if (--left == 0) left = at.run, to += at.skip;
+  }
 }
 
 void KERNEL(rotary)(const lane *lane) {
   const rotary_operation *o = &lane->operation->rotary;
-  word size = o->cache.head_size, columns = o->cache.key_value_heads * size, first, end;
-  while (claim(lane, 0, o->query.rows, 4, &first, &end)) {
+  const key_value_cache *cache = &o->cache;
+  word size = cache->head_size, first, end;
+  while (claim(lane, 0, o->query.rows, 16, &first, &end)) {
     for (word n = first; n < end; n++) {
       const float *angles = row_f32(&o->angles, n);
-      uint32_t slot = *row_u32(&o->slots, n);
-      rotate_heads(row_f32(&o->query, n), angles, o->query.columns, size, row_f32(&o->output, n));
-      // A key in turn takes at most a head of scratch: rotate and keep it head by head.
-      float head[1024];
-      for (word c = 0; c < columns; c += size) {
-        rotate_heads(row_f32(&o->key, n) + c, angles, size, size, head);
-        keep(head, size, cache_at(&o->cache, o->layer, 0, slot, c), o->cache.bf16);
+      const word slot = *row_u32(&o->slots, n), page = slot / cache->page_size, offset = slot % cache->page_size;
+      for (word c = 0; c < o->query.columns; c += size) {
+        rotate(row_f32(&o->query, n) + c, angles, size, row_f32(&o->output, n) + c);
       }
-      keep(row_f32(&o->value, n), columns, cache_at(&o->cache, o->layer, 1, slot, 0), o->cache.bf16);
+      for (word head = 0; head < cache->key_value_heads; head++) {
+        keep(cache, cache_page(cache, page, o->layer, KEYS), cache_columns_of(cache, offset, head, KEYS),
+             row_f32(&o->key, n) + head * size, angles);
+        keep(cache, cache_page(cache, page, o->layer, VALUES), cache_columns_of(cache, offset, head, VALUES),
+             row_f32(&o->value, n) + head * size, NULL);
+      }
     }
   }
 }
