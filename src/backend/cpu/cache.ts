@@ -3,7 +3,7 @@ import type { KeyValueCache, Precision } from "../backend.ts";
 import type { Block, Machine } from "./machine.ts";
 
 /**
- * Keys and values in one block, `[page][layer][key, value][slot][keyValueHeads * headSize]`: bf16, or f32 where
+ * Keys and values in one block, `[page][layer][key, value]` of pageSize by keyValueHeads * headSize, bf16, or f32 where
  * precision is "f32". The operating system gives memory to a page when it is first written.
  */
 export class CpuCache implements KeyValueCache {

@@ -70,7 +70,7 @@ class Filled {
         g.rotary({ query, ...rows, angles, slots: g.input("slots", "u32", slots, 1) }, place),
       );
     });
-    const program = await backend.prepare(graph, await backend.loadWeights([], new MadeUpStore()));
+    const program = await backend.prepare(graph, await backend.loadWeights([], new MadeUpStore(), {}));
     const angles = Float32Array.from({ length: slots * headSize }, (_, i) =>
       i % headSize < headSize / 2 ? 1 : 0,
     );
@@ -114,7 +114,7 @@ class Filled {
     });
     const program = await this.#backend.prepare(
       graph,
-      await this.#backend.loadWeights([], new MadeUpStore()),
+      await this.#backend.loadWeights([], new MadeUpStore(), {}),
     );
     const lengths = Uint32Array.from(pieces, ({ end }) => end);
     const { y } = await program

@@ -31,7 +31,8 @@ typedef enum { PANEL_F32, PANEL_BF16, PANEL_INT8, PANEL_INT4, ROWS_F32, ROWS_BF1
 
 typedef struct { word address, scales, rows, columns, format; } weight;
 
-// Keys and values: [page][layer][key, value][slot of the page][key_value_heads * head_size].
+// Keys and values: [page][layer][key, value], and in each of these [slot of the page][key_value_heads * head_size] in
+// the order that cache.h gives.
 typedef struct { word address, layers, page_size, key_value_heads, head_size, bf16; } key_value_cache;
 
 typedef enum {
