@@ -7,10 +7,7 @@ type Function1 = (x: number) => number;
 const memory = new WebAssembly.Memory({ initial: 32, maximum: 65536, shared: true });
 const bytes = readFileSync(new URL("./wasm/internvl.wasm", import.meta.url));
 const { instance } = await WebAssembly.instantiate(bytes, { env: { memory }, host: hostFunctions });
-const library = instance.exports as unknown as Record<
-  "exp" | "expf" | "log" | "logf" | "erff" | "roundf",
-  Function1
-> & {
+const library = instance.exports as unknown as Record<"exp" | "expf" | "log" | "logf" | "erff", Function1> & {
   ldexpf(x: number, exponent: number): number;
 };
 
@@ -83,9 +80,7 @@ describe("the C library of the WebAssembly kernels", () => {
     ]);
   });
 
-  it("roundf goes to the nearest, halves away from zero; ldexpf scales", () => {
-    const xs = [0.49999997, 0.5, 1.5, -1.5, -2.4, 2.6, 8388609, -0.2];
-    expect(xs.map((x) => library.roundf(Math.fround(x)) + 0)).toEqual([0, 1, 2, -2, -2, 3, 8388609, 0]);
+  it("ldexpf scales", () => {
     expect(library.ldexpf(1536, -25)).toBe(1536 * 2 ** -25);
   });
 });

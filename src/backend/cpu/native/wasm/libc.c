@@ -97,12 +97,6 @@ float erff(float x) {
 // x 2^n; n may be anything that leaves a normal number, which is all that half precision asks for.
 float ldexpf(float x, int n) { return (float)(x * power_of_two(n)); }
 
-// To the nearest whole number, halves away from zero.
-float roundf(float x) {
-  float whole = __builtin_truncf(x);
-  return fabsf(x - whole) >= 0.5f ? whole + __builtin_copysignf(1, x) : whole;
-}
-
 static void exchange(char *a, char *b, size_t size) {
   for (size_t i = 0; i < size; i++) {
     char kept = a[i];

@@ -15,8 +15,13 @@ static inline float rintf(float x) { return __builtin_rintf(x); }
 static inline float fmaxf(float a, float b) { return a != a || b > a ? b : a; }
 static inline float fminf(float a, float b) { return a != a || b < a ? b : a; }
 
+// To the nearest whole number, halves away from zero. Inline: packing rounds every weight.
+static inline float roundf(float x) {
+  float whole = __builtin_truncf(x);
+  return fabsf(x - whole) >= 0.5f ? whole + __builtin_copysignf(1, x) : whole;
+}
+
 float ldexpf(float x, int exponent);
-float roundf(float x);
 float expf(float x);
 float logf(float x);
 float erff(float x);
