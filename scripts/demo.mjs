@@ -1,42 +1,48 @@
-// npm run demo: sets a fresh clone up, then asks about a photograph. Flags are those of `internvl chat`:
+// npm run demo: sets a fresh clone up, then shows the built-in model a few pictures, a photograph last. With arguments
+// they go to `internvl chat`:
 //   npm run demo -- --model OpenGVLab/InternVL2-2B --image photo.jpg "What is this?"
 import { spawn } from "node:child_process";
-import { relative } from "node:path";
 import { makeReady, root } from "./ready.mjs";
 
 const given = process.argv.slice(2);
-const has = (...flags) =>
-  given.some((word) => flags.some((flag) => word === flag || word.startsWith(`${flag}=`)));
-const path = (name) => relative(process.cwd(), `${root}${name}`);
-
 makeReady();
+if (given.length > 0) chat();
+else await tour();
 
-const command = ["chat", "--verbose", ...given];
-if (!has("--model", "-m")) {
-  command.push("--model", path("test/golden/models/tiny-8b"));
-  if (!has("--max-tiles")) command.push("--max-tiles", "6");
-  if (!has("--max-tokens")) command.push("--max-tokens", "48");
-  console.error(
-    "This is the real pipeline on a checkpoint with random weights: the answer will be gibberish. For a real one:\n" +
-      '  npm run demo -- --model OpenGVLab/InternVL2-2B --image photo.jpg "What is this?"',
-  );
+/** The command line does it all. */
+function chat() {
+  const child = spawn(process.execPath, [`${root}dist/cli/main.js`, "chat", "--verbose", ...given], {
+    stdio: "inherit",
+  });
+  // Ctrl-C reaches the child by itself; this process only waits for it.
+  process.on("SIGINT", () => undefined);
+  child.on("exit", (code, signal) => process.exit(signal ? 130 : code));
 }
-if (!has("--image", "-i", "--video")) command.push("--image", path("examples/photos/cat.jpg"));
-if (!given.some((word, i) => isQuestion(word, given[i - 1]))) command.push("What is in the picture?");
 
-console.error(
-  `> internvl ${command.map((word) => (/[^\w./-]/.test(word) ? JSON.stringify(word) : word)).join(" ")}`,
-);
-const child = spawn(process.execPath, [`${root}dist/cli/main.js`, ...command], { stdio: "inherit" });
-// Ctrl-C reaches the child by itself; this process only waits for it.
-process.on("SIGINT", () => undefined);
-child.on("exit", (code, signal) => process.exit(signal ? 130 : code));
-
-/** A word that is no flag and not the value of one. */
-function isQuestion(word, before) {
-  if (word.startsWith("-") && word !== "-") return false;
-  return (
-    !(before?.startsWith("-") && !before.includes("=")) ||
-    ["--offline", "--json", "-v", "--verbose"].includes(before)
+async function tour() {
+  const { InternVL } = await import("../dist/index.js");
+  const model = await InternVL.load("demo");
+  console.log(`The built-in model (12 million parameters), on ${model.device}. Pictures are in examples/.\n`);
+  const pictures = [
+    ["images/shapes.png", "Describe the picture."],
+    ["images/sign.png", "What does the sign say?"],
+    ["images/bars.png", "Which has the largest value?"],
+    ["images/receipt.png", "What is the total?"],
+    ["photos/cat.jpg", "What is in the picture?"],
+  ];
+  for (const [picture, question] of pictures) {
+    process.stdout.write(`${picture}\n  ${question}\n  > `);
+    const answer = model.stream(question, { images: [`${root}examples/${picture}`], maxNewTokens: 100 });
+    for await (const { text } of answer) process.stdout.write(text.replaceAll("\n", "\n    "));
+    const { usage, timings } = await answer.reply;
+    const seconds = (milliseconds) => (milliseconds / 1000).toFixed(2);
+    console.log(
+      `\n    (${usage.promptTokens} tokens in, ${usage.completionTokens} out; first token after ${seconds(timings.firstToken)} s)\n`,
+    );
+  }
+  await model.dispose();
+  console.log('Yours: npm run demo -- --image picture.png "What does it say?"');
+  console.log(
+    'A published checkpoint: npm run demo -- --model OpenGVLab/InternVL2-1B --image photo.jpg "What is this?"',
   );
 }
