@@ -47,13 +47,18 @@ describe("examples", () => {
     });
   });
 
-  it("and the demo sets up what is missing and streams an answer", async () => {
+  it("and the demo asks the built-in model about five pictures", async () => {
+    const { stdout } = await runNode(["scripts/demo.mjs"]);
+    expect(stdout.match(/^ {2}> \S/gm)).toHaveLength(5);
+    expect(stdout.match(/first token after/g)).toHaveLength(5);
+  });
+
+  it("or whatever one wants to ask", async () => {
     const { stdout, stderr } = await runNode([
-      ...["scripts/demo.mjs", "--model", "test/golden/models/tiny-2b", "--max-tiles", "1"],
-      ...["--max-tokens", "8", "What is it?"],
+      ...["scripts/demo.mjs", "--model", "test/golden/models/tiny-2b", "--image", "examples/photos/cat.jpg"],
+      ...["--max-tiles", "1", "--max-tokens", "8", "What is it?"],
     ]);
     expect(stdout.trim().length).toBeGreaterThan(5);
-    expect(stderr).toContain("--image examples/photos/cat.jpg");
     expect(stderr).toMatch(/\d+ prompt tokens \(16 of pictures/);
   });
 });

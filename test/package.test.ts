@@ -152,7 +152,7 @@ describe("the built package", () => {
     expect(
       paths.filter(
         (path) =>
-          /\.test\.|golden|^(test|src|models|training|examples)\//.test(path) &&
+          /\.test\.|golden|^(test|src|training|examples)\//.test(path) &&
           !/^src\/backend\/cpu\/native\/.*\.[ch]$/.test(path),
       ),
     ).toEqual([]);
