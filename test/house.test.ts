@@ -31,7 +31,10 @@ interface Import {
 
 const posixPath = (file: string) => file.replaceAll("\\", "/");
 const filesOf = (folder: string) =>
-  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).map(posixPath).sort();
+  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .map(posixPath)
+    .filter((file) => !file.includes("node_modules/"))
+    .sort();
 const sources = filesOf("src").filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"));
 const read = (file: string) => readFileSync(join(root, file), "utf8");
 

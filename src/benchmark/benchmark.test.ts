@@ -135,7 +135,7 @@ describe.skipIf(!native)("a benchmark on the cpu", () => {
   });
 
   it("runs one layer of the true 1B", async () => {
-    const options = { device: "cpu", layers: 1, tiles: 0, promptTokens: 4, newTokens: 1, repeat: 1 } as const;
+    const options = { device: "cpu", layers: 1, tiles: 1, promptTokens: 4, newTokens: 1, repeat: 1 } as const;
     const oneLayer = await benchmark(syntheticSubject("1b"), options, {
       ...small,
       availableMemory: () => 2e9,
