@@ -106,6 +106,7 @@ describe("their table", () => {
   it("extrapolates along the line through both numbers of layers", () => {
     expect(extrapolate([2, 8], [30, 90], 32)).toBe(330);
     expect(extrapolate([2, 8], [30, 91], 32)).not.toBe(330);
+    expect(extrapolate([2, 8], [30, 29], 32)).toBeUndefined();
   });
 
   it("has medians of what ran, says what is extrapolated, and names what failed", () => {

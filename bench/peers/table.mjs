@@ -19,8 +19,12 @@ const figures = {
   tile: (run) => run.tile,
 };
 
-/** What all layers would take if each took what those between the two measured numbers of layers took. */
+/**
+ * What all layers would take if each took what those between the two measured numbers of layers took. Undefined when
+ * more layers took no longer: then noise was measured.
+ */
 export function extrapolate([few, many], [a, b], all) {
+  if (b <= a) return undefined;
   return b + ((all - many) * (b - a)) / (many - few);
 }
 
@@ -66,13 +70,18 @@ export function tableOf({ task, counts, runs, failures, contenders, machine, loa
     const cells = [engine, weights, spread(prefill), ((promptTokens / prefill.median) * 1000).toFixed(1)];
     cells.push(spread(decode), (1000 / decode.median).toFixed(2), spread(tile));
     if (extrapolates) {
-      const whole = (what) =>
-        extrapolate(
+      const whole = (what, text) => {
+        const time = extrapolate(
           counts,
           counts.map((count) => of(what, count).median),
           all,
         );
-      cells.push(`*${(whole("prefill") / 1000).toFixed(1)}*`, `*${(1000 / whole("decode")).toFixed(2)}*`);
+        return time === undefined ? "only noise" : `*${text(time)}*`;
+      };
+      cells.push(
+        whole("prefill", (time) => (time / 1000).toFixed(1)),
+        whole("decode", (time) => (1000 / time).toFixed(2)),
+      );
     }
     lines.push(row(cells));
   }
