@@ -35,11 +35,15 @@ void KERNEL(embed)(const lane *lane) {
       }
       float *to = row_f32(&o->output, n);
       if (o->table.format == ROWS_F32) {
-        memcpy(to, AT(float, o->table.address) + id * columns, columns * sizeof(float));
+        memcpy(to, AT(float, o->table.address) + (word)id * columns, columns * sizeof(float));
         continue;
       }
-      const uint16_t *from = AT(uint16_t, o->table.address) + id * columns;
-      for (word c = 0; c < columns; c++) to[c] = o->table.format == ROWS_BF16 ? from_bf16(from[c]) : from_f16(from[c]);
+      const uint16_t *from = AT(uint16_t, o->table.address) + (word)id * columns;
+      if (o->table.format == ROWS_BF16) {
+        for (word c = 0; c < columns; c++) to[c] = from_bf16(from[c]);
+      } else {
+        for (word c = 0; c < columns; c++) to[c] = from_f16(from[c]);
+      }
     }
   }
 }
