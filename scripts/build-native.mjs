@@ -82,10 +82,12 @@ const flags = [
   "-Wextra",
   "-Wno-psabi",
 ];
+// The library's threads wait in its code: it must stay where it is when its last user lets go of it.
+const link = ["-shared", ...(process.platform === "linux" ? ["-Wl,-z,nodelete"] : [])];
 if (options.has("--sanitize")) flags.push("-fsanitize=address", "-g");
 const hash = createHash("sha256")
   .update(found.version)
-  .update(JSON.stringify([flags, variants[process.arch]]));
+  .update(JSON.stringify([flags, link, variants[process.arch]]));
 for (const file of readdirSync(sources).sort()) {
   if (/\.[ch]$/.test(file)) hash.update(file).update(readFileSync(join(sources, file)));
 }
@@ -132,7 +134,7 @@ try {
   );
   // Linked beside its place and moved there, so that a process that has the old one open keeps it whole.
   const fresh = `${library}.${process.pid}`;
-  await run(found.compiler, [...flags, "-shared", ...jobs.map(({ object }) => object), "-lm", "-o", fresh]);
+  await run(found.compiler, [...flags, ...link, ...jobs.map(({ object }) => object), "-lm", "-o", fresh]);
   await run("mv", [fresh, library]);
   writeFileSync(stamp, digest);
   rmSync(objects, { recursive: true, force: true });

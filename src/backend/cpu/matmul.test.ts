@@ -223,6 +223,8 @@ describe.skipIf(variants.length === 0).each(formats)("products of %s weights", (
     });
 
     it.each(["everything", "gated"] as const)("%s: agree, too", async (kind) => {
+      // Of the range: bf16 has 8 bits; int8 has 7, less what a span's outliers take from the other columns.
+      const rounding = spans[format] && hasIntegers(variant) ? 0.05 : 0.01;
       for (const shape of [
         [1, 65, 33],
         [3, 588, 100],
@@ -234,7 +236,7 @@ describe.skipIf(variants.length === 0).each(formats)("products of %s weights", (
         const got = await computed(of, { variant, precision: "f32", format });
         expect(relativeDifference(got, answer), shape.join()).toBeLessThan(limits.f32);
         const fast = await computed(of, { variant, precision: "fast", format });
-        expect(relativeDifference(fast, answer), shape.join()).toBeLessThan(0.02);
+        expect(relativeDifference(fast, answer), shape.join()).toBeLessThan(rounding);
       }
     });
 

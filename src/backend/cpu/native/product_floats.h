@@ -32,6 +32,14 @@ INLINE bits load_bits(const void *from) {
   memcpy(&v, from, sizeof v);
   return v;
 }
+// a b + c, rounded once where the processor can.
+INLINE floats multiply_add(floats a, floats b, floats c) {
+#if defined(__wasm_relaxed_simd__)
+  return __builtin_wasm_relaxed_madd_f32x4(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
 INLINE void store_floats(void *to, floats v) { memcpy(to, &v, sizeof v); }
 
 // Nibble values -8..7 of bits 0..3, as f32.
@@ -106,7 +114,7 @@ INLINE void add_floats(const int rows, const float *x, word columns, const float
     for (int r = 0; r < rows; r++) {
       floats value = x[c * rows + r] - (floats){0};
       UNROLL
-      for (int p = 0; p < PANELS_AT_ONCE * PARTS; p++) acc[r][p] += value * w[p];
+      for (int p = 0; p < PANELS_AT_ONCE * PARTS; p++) acc[r][p] = multiply_add(value, w[p], acc[r][p]);
     }
   }
   UNROLL

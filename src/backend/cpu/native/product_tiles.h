@@ -10,6 +10,9 @@
 
 #include "product.h"
 
+// What was written to memory is there: gcc does not know that tile instructions read more than they name.
+#define SETTLE(address) __asm__ volatile("" : : "r"(address) : "memory")
+
 // Tiles 0 and 1 are sums of the first `rows0` rows, 2 and 3 of the next `rows1`; 4 and 5 are those rows, 6 and 7 weights.
 // Fewer rows than 16 take less time.
 static void shape_tiles(int *shape, int rows0, int rows1) {
@@ -21,6 +24,7 @@ static void shape_tiles(int *shape, int rows0, int rows1) {
     wanted.lines[i] = (uint8_t)lines[i];
     wanted.line_bytes[i] = lines[i] > 0 ? 64 : 0;
   }
+  SETTLE(&wanted);
   _tile_loadconfig(&wanted);
 }
 static void end_tiles(const int *shape) {
@@ -65,6 +69,7 @@ static void multiply_tiles(const block *b) {
     const uint8_t *x0 = group_at(x, group) + at * rows0 * 64, *x1 = group_at(x, group + 1) + at * rows1 * 64;
     float *sum0 = b->panels[0].sums + g * 256, *sum1 = b->panels[1].sums + g * 256;
     shape_tiles(b->tile_shape, (int)rows0, (int)rows1);
+    SETTLE(sum0);
     if (x->way == BF16_TILES) {
       _tile_loadd(0, sum0, 64);
       _tile_loadd(1, sum1, 64);
