@@ -138,7 +138,8 @@ function products(
       g.output("y", g.matmul(input, first, { bias, activation: "gelu", scale, residual, table }));
     }
   });
-  const inputs = kind === "everything" ? { x, residual: randomFloats(rows * outputs, 8) } : { x };
+  const residual = randomFloats(rows * outputs, 8);
+  const inputs: Case["inputs"] = kind === "everything" ? { x, residual } : { x };
   return { store, graph, inputs, exact: { store: exactStore, graph, inputs } };
 }
 
