@@ -22,7 +22,7 @@ const variants = {
 const exported = [
   ...["internvl_walk", "internvl_begin", "internvl_step", "internvl_workspace_bytes", "internvl_pack"],
   ...["__stack_pointer", "__heap_base"],
-  ...["exp", "expf", "log", "logf", "erff", "ldexpf"],
+  ...["exp", "log", "ldexpf"],
 ];
 const files = readdirSync(sources, { recursive: true })
   .filter((file) => /\.[ch]$/.test(file) && file !== "library.c")

@@ -80,16 +80,29 @@ export async function kernelVariants(): Promise<string[]> {
   return [...(await nativeVariants()), ...usableWasmVariants()];
 }
 
-/** The cpu backend with one variant of its kernels, native or WebAssembly, or on a machine of one's own. */
+/** Machines by variant and lanes: the threads of WebAssembly take longer to start than most cases to run. */
+const machines = new Map<string, Promise<Machine>>();
+
+async function newMachine(variant: string, lanes: number): Promise<Machine> {
+  const opened = await openMachine(variant, { lanes });
+  if ("absent" in opened) throw new Error(opened.absent);
+  return opened.machine;
+}
+
+/**
+ * The cpu backend with one variant of its kernels, native or WebAssembly, or on a machine of one's own. Backends of the
+ * same variant and lanes share their machine: do not dispose them.
+ */
 export async function cpuBackend(
   variant: string | Machine,
   precision: "fast" | "f32",
   { weights = "checkpoint" as WeightFormat | undefined, lanes = 2 } = {},
 ): Promise<CpuBackend> {
   if (typeof variant !== "string") return new CpuBackend(variant, precision, weights);
-  const opened = await openMachine(variant, { lanes });
-  if ("absent" in opened) throw new Error(opened.absent);
-  return new CpuBackend(opened.machine, precision, weights);
+  const key = `${variant} ${lanes}`;
+  const machine = machines.get(key) ?? newMachine(variant, lanes);
+  machines.set(key, machine);
+  return new CpuBackend(await machine, precision, weights);
 }
 
 export interface Case {

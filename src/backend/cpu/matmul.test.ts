@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import {
   type Case,
   cpuBackend,
+  kernelVariants,
   MadeUpStore,
-  nativeVariants,
   randomFloats,
   recorded,
   reference,
@@ -13,7 +13,7 @@ import {
 import type { Weight } from "../../graph/tensor.ts";
 import type { WeightFormat } from "./weights.ts";
 
-const variants = await nativeVariants();
+const variants = await kernelVariants();
 const precisions = ["f32", "fast"] as const;
 type Precision = (typeof precisions)[number];
 

@@ -8,12 +8,7 @@
 
 // One instruction each.
 static inline float fabsf(float x) { return __builtin_fabsf(x); }
-static inline double fabs(double x) { return __builtin_fabs(x); }
 static inline float sqrtf(float x) { return __builtin_sqrtf(x); }
-static inline float floorf(float x) { return __builtin_floorf(x); }
-static inline float rintf(float x) { return __builtin_rintf(x); }
-static inline float fmaxf(float a, float b) { return a != a || b > a ? b : a; }
-static inline float fminf(float a, float b) { return a != a || b < a ? b : a; }
 
 // To the nearest whole number, halves away from zero. Inline: packing rounds every weight.
 static inline float roundf(float x) {
@@ -22,9 +17,6 @@ static inline float roundf(float x) {
 }
 
 float ldexpf(float x, int exponent);
-float expf(float x);
-float logf(float x);
-float erff(float x);
 double exp(double x);
 double log(double x);
 
