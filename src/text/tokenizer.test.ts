@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   type ExpectedTokens,
   goldenFolder,
@@ -187,7 +187,10 @@ describe("createTokenizer", () => {
 });
 
 describe.skipIf(!existsSync(realTokenizerFolder))("the real tokenizer of InternVL2-2B", () => {
-  const tokenizer = createTokenizer(readTokenizerFiles(realTokenizerFolder));
+  let tokenizer: Tokenizer;
+  beforeAll(() => {
+    tokenizer = createTokenizer(readTokenizerFiles(realTokenizerFolder));
+  });
   const plain = (text: string) => tokenizer.encode(text, { addSpecial: false });
 
   it("encodes and decodes 237 texts as the reference does", () => {
