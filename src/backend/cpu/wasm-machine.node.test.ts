@@ -172,7 +172,7 @@ describe("the WebAssembly machine", () => {
     expect(backend.machine.note).toBe("one thread, that of the caller: no threads in this test");
     let turns = 0;
     const timer = setInterval(() => turns++, 1);
-    await runCase(backend, chain(40));
+    await runCase(backend, chain(100, 256));
     clearInterval(timer);
     expect(turns).toBeGreaterThan(3);
     expect((await wasm()).machine.note).toBeUndefined();

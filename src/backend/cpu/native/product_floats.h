@@ -52,38 +52,40 @@ INLINE floats nibbles(bits v) {
 #endif
 }
 
-// A line of 64 bytes is 16 rows of 4 bytes, with 1, 2, 4 or 8 columns.
+// A line of 64 bytes is 16 rows of 4 bytes, with 1, 2, 4 or 8 columns: one of them of some rows, in f32.
+INLINE floats widened(bits v, word format, int column, floats scale) {
+  switch (format) {
+    case PANEL_F32: return (floats)v;
+    case PANEL_BF16: return (floats)(column == 0 ? v << 16 : v & 0xffff0000u);
+    case PANEL_INT8: return __builtin_convertvector((ints)(v << (24 - 8 * column)) >> 24, floats);
+    default: return nibbles(v >> (8 * (column % 4) + 4 * (column / 4))) * scale;
+  }
+}
+
+INLINE int columns_of_line(word format) {
+  return format == PANEL_F32 ? 1 : format == PANEL_BF16 ? 2 : format == PANEL_INT8 ? 4 : 8;
+}
+
+INLINE floats scales_of(word format, const uint16_t *scales) {
+  float wide[LANES] = {0};
+  if (format == PANEL_INT4) for (int i = 0; i < LANES; i++) wide[i] = from_bf16(scales[i]);
+  return load_floats(wide);
+}
+
 INLINE void widen_line(const uint8_t *line, word format, const uint16_t *scales, float *to) {
   UNROLL
   for (int part = 0; part < PARTS; part++) {
     bits v = load_bits(line + part * LANES * 4);
-    float *out = to + part * LANES;
-    switch (format) {
-      case PANEL_BF16:
-        store_floats(out, (floats)(v << 16));
-        store_floats(out + PANEL_ROWS, (floats)(v & 0xffff0000u));
-        break;
-      case PANEL_INT8:
-        UNROLL
-        for (int c = 0; c < 4; c++) {
-          store_floats(out + c * PANEL_ROWS, __builtin_convertvector((ints)(v << (24 - 8 * c)) >> 24, floats));
-        }
-        break;
-      default: {
-        float wide[LANES];
-        for (int i = 0; i < LANES; i++) wide[i] = from_bf16(scales[part * LANES + i]);
-        floats scale = load_floats(wide);
-        UNROLL
-        for (int c = 0; c < 8; c++) {
-          store_floats(out + c * PANEL_ROWS, nibbles(v >> (8 * (c % 4) + 4 * (c / 4))) * scale);
-        }
-      }
+    floats scale = scales_of(format, scales + part * LANES);
+    UNROLL
+    for (int c = 0; c < columns_of_line(format); c++) {
+      store_floats(to + part * LANES + c * PANEL_ROWS, widened(v, format, c, scale));
     }
   }
 }
 
 INLINE const float *widen_panel(const word format, const panel *panel, word block_from, word from, word end, float *to) {
-  word columns_a_line = format == PANEL_F32 ? 1 : format == PANEL_BF16 ? 2 : format == PANEL_INT8 ? 4 : 8;
+  word columns_a_line = columns_of_line(format);
   word first = from / columns_a_line, last = end / columns_a_line, ahead = first - block_from / columns_a_line;
   const uint16_t *scales = (const uint16_t *)(const void *)panel->scales;
   for (word i = first; i < last; i++, ahead++) {
@@ -126,8 +128,60 @@ INLINE void add_floats(const int rows, const float *x, word columns, const float
   }
 }
 
+#if defined(__wasm__)
+// One row, where the weights' memory would wait for the way through scratch: they are widened in registers, and added in
+// the same order.
+INLINE void add_row(const word format, const panel *panel, word from, word end, const float *x) {
+  const word step = columns_of_line(format);
+  const uint16_t *scales = (const uint16_t *)(const void *)panel->scales + from / INT4_GROUP * PANEL_ROWS;
+  floats acc[PARTS], scale[PARTS];
+  UNROLL
+  for (int part = 0; part < PARTS; part++) {
+    acc[part] = load_floats(panel->sums + part * LANES);
+    scale[part] = (floats){0};
+  }
+  const uint8_t *line = panel->values + from / step * 64;
+  for (word c = from; c < end; c += step, line += 64, x += step) {
+    if (format == PANEL_INT4 && c % INT4_GROUP == 0) {
+      UNROLL
+      for (int part = 0; part < PARTS; part++) scale[part] = scales_of(format, scales + part * LANES);
+      scales += PANEL_ROWS;
+    }
+    UNROLL
+    for (int i = 0; i < step; i++) {
+      floats value = x[i] - (floats){0};
+      UNROLL
+      for (int part = 0; part < PARTS; part++) {
+        floats weight = widened(load_bits(line + part * LANES * 4), format, i, scale[part]);
+        acc[part] = multiply_add(value, weight, acc[part]);
+      }
+    }
+  }
+  UNROLL
+  for (int part = 0; part < PARTS; part++) store_floats(panel->sums + part * LANES, acc[part]);
+}
+
+static void multiply_row(const block *b) {
+  const float *x = (const float *)(const void *)group_at(b->x, b->first_group) + b->from;
+  for (int p = 0; p < 2; p++) {
+    switch (b->format) {
+      case PANEL_F32: add_row(PANEL_F32, &b->panels[p], b->from, b->end, x); break;
+      case PANEL_BF16: add_row(PANEL_BF16, &b->panels[p], b->from, b->end, x); break;
+      case PANEL_INT8: add_row(PANEL_INT8, &b->panels[p], b->from, b->end, x); break;
+      default: add_row(PANEL_INT4, &b->panels[p], b->from, b->end, x);
+    }
+  }
+}
+#endif
+
 static void multiply_floats(const block *b) {
   const operand *x = b->x;
+#if defined(__wasm__)
+  if (b->groups == 1 && rows_in_group(x, b->first_group) == 1) {
+    multiply_row(b);
+    return;
+  }
+#endif
   for (word from = b->from; from < b->end; from += FLOATS_AT_ONCE) {
     word end = from + FLOATS_AT_ONCE < b->end ? from + FLOATS_AT_ONCE : b->end;
     const float *weights[2];
