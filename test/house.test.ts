@@ -20,7 +20,15 @@ const floors: readonly (readonly string[])[] = [
 /** What a room may import besides: `index.ts` is the face of everything below it, and nothing imports it. */
 const onTop = "index.ts";
 /** Packages that only Node can load. */
-const nodePackages = ["sharp", "koffi", "commander", "cli-progress", "@clack/prompts", "@mediabunny/server"];
+const nodePackages = [
+  "sharp",
+  "koffi",
+  "commander",
+  "cli-progress",
+  "@clack/prompts",
+  "@mediabunny/server",
+  "webgpu",
+];
 
 interface Import {
   readonly from: string;
