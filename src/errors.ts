@@ -92,6 +92,37 @@ export class HubError extends InternVLError {
   }
 }
 
+/** Why a checkpoint's address did not give what it should. */
+export type DownloadFailure =
+  | "missing" // the server has no such file
+  | "refused" // it does not give it to us
+  | "html" // it gave a web page in place of the file
+  | "ranges" // it gives whole files only
+  | "changed" // the file is not the one that was opened
+  | "unreachable" // no answer, or only failures
+  | "offline"
+  | "cors"; // the server does not let this page read it
+
+/** A file of a checkpoint could not be had from its address. */
+export class DownloadError extends InternVLError {
+  readonly code = "DOWNLOAD";
+  readonly url: string;
+  readonly reason: DownloadFailure;
+  readonly status: number | undefined;
+
+  constructor(
+    url: string,
+    reason: DownloadFailure,
+    problem: string,
+    details: { status?: number } & ErrorOptions = {},
+  ) {
+    super(`${url}: ${problem}`, details);
+    this.url = url;
+    this.reason = reason;
+    this.status = details.status;
+  }
+}
+
 /** An option is out of its range, or asks for something that cannot be honoured. */
 export class OptionError extends InternVLError {
   readonly code = "OPTION";

@@ -1,6 +1,7 @@
 import { HubError } from "../../errors.ts";
 import type { Patience } from "./retry.ts";
 import { retryAfter, TransientError } from "./retry.ts";
+import { Watch } from "./watch.ts";
 
 /** Which hub is asked, about what, as whom, and how patiently. */
 export interface Hub {
@@ -94,69 +95,4 @@ async function follow(hub: Hub, question: Question, watch: Watch): Promise<Respo
     hub.repository,
     `the server redirects more than ${mostRedirects} times; check HF_ENDPOINT`,
   );
-}
-
-/** Ends a request when the caller aborts, or when nothing has come for too long, and tells the two apart. */
-class Watch {
-  readonly #hub: Hub;
-  readonly #controller = new AbortController();
-  readonly #abort = (): void => this.#controller.abort();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #stalled = false;
-
-  constructor(hub: Hub) {
-    this.#hub = hub;
-    hub.signal?.addEventListener("abort", this.#abort, { once: true });
-  }
-
-  async fetch(url: URL, init: RequestInit): Promise<Response> {
-    try {
-      this.#wind();
-      return await fetch(url, { ...init, signal: this.#controller.signal });
-    } catch (error) {
-      throw this.#explain(error, url.host);
-    }
-  }
-
-  async *chunks(response: Response): AsyncGenerator<Uint8Array> {
-    if (response.body === null) return;
-    const reader = response.body.getReader();
-    for (;;) {
-      let next: ReadableStreamReadResult<Uint8Array>;
-      try {
-        this.#wind();
-        next = await reader.read();
-      } catch (error) {
-        throw this.#explain(error, new URL(response.url).host);
-      }
-      // Writing to a slow disk is not the server's silence.
-      clearTimeout(this.#timer);
-      if (next.done) return;
-      yield next.value;
-    }
-  }
-
-  /** Also drops a body that nobody read to its end. */
-  end(): void {
-    clearTimeout(this.#timer);
-    this.#hub.signal?.removeEventListener("abort", this.#abort);
-    this.#controller.abort();
-  }
-
-  #wind(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#stalled = true;
-      this.#controller.abort();
-    }, this.#hub.patience.stallMilliseconds);
-  }
-
-  #explain(error: unknown, host: string): unknown {
-    if (this.#hub.signal?.aborted) return this.#hub.signal.reason;
-    const seconds = this.#hub.patience.stallMilliseconds / 1000;
-    if (this.#stalled) return new TransientError(`${host} was silent for ${seconds} s`, { cause: error });
-    const { cause, message } = error as Error;
-    const why = cause instanceof Error && cause.message !== "" ? cause.message : message;
-    return new TransientError(`the connection to ${host} failed: ${why}`, { cause: error });
-  }
 }
