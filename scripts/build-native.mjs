@@ -15,7 +15,7 @@ const library = join(out, `internvl-${process.platform}-${process.arch}.node-lib
 const options = new Set(process.argv.slice(2));
 
 /** Files that are the same for every processor, and files that are compiled for each. */
-const common = ["run.c", "pack.c", "library.c"];
+const common = ["run.c", "library.c"];
 const kernels = readdirSync(sources).filter(
   (file) => file.endsWith(".c") && !common.includes(file) && file !== "wasm.c",
 );

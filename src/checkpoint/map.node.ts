@@ -17,6 +17,13 @@ export type MapFile = (descriptor: number, size: number) => Mapping | undefined;
 const PROT_READ = 1;
 const MAP_SHARED = 1;
 const FAILED = 2n ** 64n - 1n;
+const MADV_DONTNEED = 4;
+
+/**
+ * After so many bytes were looked at, the process lets go of the file's pages, which otherwise count as its memory. They
+ * stay in the page cache, and come back when they are touched.
+ */
+const HELD = 2 ** 29;
 
 /** One view costs about 0.1 ms, so they are shared: each starts at a multiple of `STEP` and may be `SPAN` long. */
 const STEP = 2 ** 31;
@@ -31,7 +38,7 @@ export async function loadMapper(): Promise<MapFile | undefined> {
     return undefined;
   const library = await loadLibrary();
   if (!library) return undefined;
-  const { koffi, mmap, munmap } = library;
+  const { koffi, mmap, munmap, madvise } = library;
 
   return (descriptor, size) => {
     const address: bigint = mmap(null, size, PROT_READ, MAP_SHARED, descriptor, 0);
@@ -54,8 +61,14 @@ export async function loadMapper(): Promise<MapFile | undefined> {
     };
 
     const windows = new Map<number, ArrayBuffer>();
+    let lookedAt = 0;
     return {
       view(start, end) {
+        lookedAt += end - start;
+        if (lookedAt > HELD) {
+          madvise(address, size, MADV_DONTNEED);
+          lookedAt = end - start;
+        }
         const first = Math.floor(start / STEP) * STEP;
         // Too long for a shared view.
         if (end > first + SPAN) return new Uint8Array(make(start, end - start));
@@ -87,6 +100,7 @@ async function loadLibrary() {
         "void *mmap(void *address, size_t size, int protection, int flags, int file, int64_t offset)",
       ),
       munmap: libc.func("int munmap(void *address, size_t size)"),
+      madvise: libc.func("int madvise(void *address, size_t size, int advice)"),
     };
   } catch {
     return undefined;

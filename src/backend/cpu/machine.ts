@@ -56,3 +56,17 @@ export const weightFormats = {
 
 /** The number formats `internvl_pack` reads. */
 export const packSources = { BF16: 0, F16: 1, F32: 2 } as const;
+
+/** `PANEL_ROWS` of pack.h divides it: threads that pack from such rows on never meet in a panel. */
+const packRows = 64;
+
+/** Rows `[from, to)` for each of at most `lanes` threads that pack. */
+export function packShares(firstRow: number, rows: number, lanes: number): [number, number][] {
+  const end = firstRow + rows;
+  const borders = Array.from({ length: lanes - 1 }, (_, i) => {
+    const even = firstRow + (rows * (i + 1)) / lanes;
+    return Math.min(end, Math.ceil(even / packRows) * packRows);
+  });
+  const all = [firstRow, ...borders, end];
+  return all.slice(1).flatMap((to, i): [number, number][] => (to > all[i] ? [[all[i], to]] : []));
+}

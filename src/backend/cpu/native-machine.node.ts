@@ -5,7 +5,7 @@ import { DeviceError } from "../../errors.ts";
 import { availableMemory } from "./available-memory.node.ts";
 import { openLimits } from "./limits.node.ts";
 import type { LimitsProbe } from "./limits.ts";
-import type { Block, Machine } from "./machine.ts";
+import { type Block, type Machine, packShares } from "./machine.ts";
 
 /** The library that `scripts/build-native.mjs` makes, beside the package's sources. */
 export function libraryPath(): string {
@@ -22,7 +22,7 @@ interface Library {
   workspaceBytes(program: bigint, variant: number, lanes: number): number | bigint;
   allocate(bytes: number): bigint | null;
   free(address: bigint, bytes: number): void;
-  pack: AsyncFunction<[BigInt64Array, number, number, Uint8Array, number], void>;
+  pack: AsyncFunction<[number, BigInt64Array, number, number, Uint8Array, number], void>;
   limits(variant: string, lanes: number): LimitsProbe;
 }
 
@@ -56,7 +56,7 @@ export async function openNativeMachine(
       allocate: loaded.func("void *internvl_allocate(int64_t)"),
       free: loaded.func("void internvl_free(void *, int64_t)"),
       pack: loaded.func(
-        "void internvl_pack(void *, int64_t, int64_t, void *, int64_t)",
+        "void internvl_pack(int, void *, int64_t, int64_t, void *, int64_t)",
       ) as unknown as Library["pack"],
       limits: (variant, lanes) => openLimits(loaded, variant, lanes),
     };
@@ -139,18 +139,23 @@ class NativeMachine implements Machine {
     });
   }
 
-  pack(
+  async pack(
     weight: BigInt64Array,
     firstRow: number,
     rows: number,
     bytes: Uint8Array,
     source: number,
   ): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#library.pack.async(weight, firstRow, rows, bytes, source, (error) =>
-        error ? reject(error) : resolve(),
-      );
+    const rowBytes = bytes.length / rows;
+    const shares = packShares(firstRow, rows, this.lanes).map(([from, to]) => {
+      const share = bytes.subarray((from - firstRow) * rowBytes, (to - firstRow) * rowBytes);
+      return new Promise<void>((resolve, reject) => {
+        this.#library.pack.async(this.#index, weight, from, to - from, share, source, (error) =>
+          error ? reject(error) : resolve(),
+        );
+      });
     });
+    await Promise.all(shares);
   }
 
   /** The library's threads serve every machine of the process, and wait at no cost. */

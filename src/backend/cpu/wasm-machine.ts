@@ -1,5 +1,5 @@
 import { DeviceError } from "../../errors.ts";
-import { type Block, type Machine, packSources } from "./machine.ts";
+import { type Block, type Machine, packShares, packSources } from "./machine.ts";
 import { pageBytes, WasmHeap } from "./wasm-heap.ts";
 import { hostFunctions, unshared, usableWasmVariants, type WasmExports, wasmFiles } from "./wasm-module.ts";
 import { failedText, type StartThread, WasmThreads } from "./wasm-threads.ts";
@@ -26,8 +26,6 @@ export interface WasmOptions {
 const stackBytes = 2 ** 20;
 /** Sizes of memory to try, in pages. The last page of 4 GiB stays out: an address behind a block must be one, too. */
 const maximumPages = [65535, 32768, 16384, 8192, 4096];
-/** `PANEL_ROWS` of pack.h divides it: threads that pack from such rows on never meet in a panel. */
-const packRows = 64;
 /** Milliseconds after which the host's thread attends to other things, when the kernels run on it. */
 const turnMilliseconds = 16;
 /** Words of `program` in program.h. */
@@ -173,7 +171,7 @@ class WasmMachine implements Machine {
       new BigInt64Array(words.view(), words.viewOffset, weight.length).set(weight);
       new Uint8Array(staged.view(), staged.viewOffset, bytes.length).set(bytes);
       const rowBytes = Number(weight[3]) * (source === packSources.F32 ? 4 : 2);
-      const shares = sharesOf(firstRow, rows, this.lanes).map(async ([from, to], lane) => {
+      const shares = packShares(firstRow, rows, this.lanes).map(async ([from, to], lane) => {
         const at = staged.viewOffset + (from - firstRow) * rowBytes;
         const call = [words.viewOffset, BigInt(from), BigInt(to - from), at, BigInt(source)] as const;
         if (this.#threads) await this.#threads.call(lane, "internvl_pack", ...call);
@@ -233,15 +231,4 @@ class WasmMachine implements Machine {
       throw this.#broken;
     }
   }
-}
-
-/** Rows `[from, to)` for each of at most `lanes` threads. */
-function sharesOf(firstRow: number, rows: number, lanes: number): [number, number][] {
-  const end = firstRow + rows;
-  const borders = Array.from({ length: lanes - 1 }, (_, i) => {
-    const even = firstRow + (rows * (i + 1)) / lanes;
-    return Math.min(end, Math.ceil(even / packRows) * packRows);
-  });
-  const all = [firstRow, ...borders, end];
-  return all.slice(1).map((to, i): [number, number] => [all[i], to]);
 }

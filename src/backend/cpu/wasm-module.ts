@@ -4,7 +4,7 @@ export const wasmFiles: Readonly<Record<string, string>> = {
   relaxed: "internvl-relaxed.wasm",
 };
 
-/** What a module gives its host: wasm.c and pack.c. */
+/** What a module gives its host: wasm.c. */
 export interface WasmExports {
   readonly __heap_base: WebAssembly.Global;
   readonly __stack_pointer: WebAssembly.Global;

@@ -29,4 +29,5 @@ const kernel_set KERNEL(kernels) = {
         [PICK_TOKENS] = KERNEL(pick_tokens),
     },
     .workspace_bytes = workspace_bytes,
+    .pack = KERNEL(pack),
 };

@@ -20,4 +20,6 @@ word KERNEL(attention_workspace)(const attention_operation *operation, word fast
 word KERNEL(paged_attention_workspace)(const paged_attention_operation *operation, word fast, int lanes);
 word KERNEL(pick_tokens_workspace)(const pick_tokens_operation *operation, word fast, int lanes);
 
+void KERNEL(pack)(const weight *weight, word first, word count, const void *rows, word source);
+
 #endif

@@ -120,6 +120,10 @@ word internvl_workspace_bytes(const program *program, int variant, int lanes) {
   return workspace_bytes(program, variants[variant], lanes);
 }
 
+void internvl_pack(int variant, const weight *weight, word first, word count, const void *rows, word source) {
+  variants[variant]->pack(weight, first, count, rows, source);
+}
+
 // Zeroed memory, aligned to 64 bytes; large blocks ask for huge pages. NULL when there is none.
 void *internvl_allocate(word bytes) {
 #if defined(__linux__)

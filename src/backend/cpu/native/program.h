@@ -120,6 +120,8 @@ typedef struct {
   kernel *run[KINDS];
   // Bytes of workspace that an operation needs, which differs between variants.
   word (*workspace_bytes)(const operation *operation, word fast, int lanes);
+  // Packs rows of a checkpoint tensor into a weight, at load: see pack.c.
+  void (*pack)(const weight *weight, word first, word count, const void *rows, word source);
 } kernel_set;
 
 #endif

@@ -19,6 +19,10 @@ int internvl_step(program *program, int index) {
   return outcome(program);
 }
 
+void internvl_pack(const weight *weight, word first, word count, const void *rows, word source) {
+  KERNEL(pack)(weight, first, count, rows, source);
+}
+
 size_t internvl_workspace_bytes(const program *program, int lanes) {
   return (size_t)workspace_bytes(program, &KERNEL(kernels), lanes);
 }
