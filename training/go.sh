@@ -1,9 +1,30 @@
 #!/bin/sh
-# One session on the device: go.sh SECONDS BEGIN END [RESUME]. The state stays in /tmp/state, results go to $OUT.
+# A stretch of training on a GPU machine that lasts over several calls: go.sh start SECONDS BEGIN END RESUME, go.sh watch SECONDS, go.sh measure.
+# The training runs in a session of its own in /tmp/run; logs and weights go to $OUT.
 set -eu
-cd "$(dirname "$0")"
-python3 train.py --compile --seconds "$1" --begin "$2" --end "$3" --out /tmp/state ${4:+--resume "$4"} 2>&1 | cut -c1-260 > "$OUT/train.txt" || tail -30 "$OUT/train.txt"
-tail -5 "$OUT/train.txt"
-cp /tmp/state/log.jsonl "$OUT/log-$2.jsonl"
-python3 export.py /tmp/state/state.pt ../models/demo
-split -b 15m ../models/demo/model.safetensors "$OUT/model.safetensors.part-"
+here=$(cd "$(dirname "$0")" && pwd)
+run=/tmp/run/training
+case $1 in
+start)
+  mkdir -p /tmp/run /tmp/state
+  cp -r "$here" "$here/../models" /tmp/run/
+  mkdir -p /tmp/run/.carry && tar xJf "$here/../.carry/train/assets.txz" -C /tmp/run/.carry
+  python3 "$here/unpack_photographs.py" /tmp/run/.carry/assets/photographs
+  cd $run
+  setsid taskset -c 0-13 python3 -u train.py --compile --workers 11 --seconds "$2" --begin "$3" --end "$4" --out /tmp/state --resume "$5" > /tmp/state/train.txt 2>&1 &
+  ;;
+watch)
+  end=$(($(date +%s) + $2))
+  while [ "$(date +%s)" -lt "$end" ]; do
+    if ! pgrep -f train.py > /dev/null; then tail -30 /tmp/state/train.txt | cut -c1-600; break; fi
+    sleep 2
+  done
+  tail -4 /tmp/state/train.txt | cut -c1-400
+  cp /tmp/state/train.txt /tmp/state/log.jsonl "$OUT/"
+  ;;
+weights)
+  cd $run
+  python3 export.py /tmp/state/state.pt ../models/demo
+  split -b 15m ../models/demo/model.safetensors "$OUT/model.safetensors.part-"
+  ;;
+esac

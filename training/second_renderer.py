@@ -1,7 +1,8 @@
-"""Test pictures by renderers that share no code with the generator: shapes, text, receipts and forms by cairo, charts by matplotlib.
+"""Test pictures by renderers that share no code with the generator: shapes, pairs, clips, text, receipts and forms by cairo,
+charts by matplotlib; and photographs that training never saw, cropped by Pillow.
 
 usage: second_renderer.py OUTPUT_FOLDER [--each 30] [--seed 1]
-Writes PNG files and questions.json. Needs python3-cairo and python3-matplotlib.
+Writes PNG and JPEG files and questions.json. Needs python3-cairo, python3-matplotlib and python3-pil.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from PIL import Image
 
 COLOURS = {
     "red": "#e02020", "green": "#2a9d2a", "blue": "#2050e0", "yellow": "#ffdd22", "orange": "#ff8c1a", "purple": "#7b2fa8",
@@ -23,7 +25,13 @@ COLOURS = {
 }
 PLURALS = {"circle": "circles", "square": "squares", "rectangle": "rectangles", "triangle": "triangles", "star": "stars", "diamond": "diamonds", "hexagon": "hexagons"}
 PLACES = [["top left", "top", "top right"], ["left", "centre", "right"], ["bottom left", "bottom", "bottom right"]]
-WORDS = Path(__file__).resolve().parents[1] / ".carry/assets/words.txt"
+ROOT = Path(__file__).resolve().parents[1]
+WORDS = ROOT / ".carry/assets/words.txt"
+# Whole photographs: those that prepare_assets.py keeps for testing, and the repository's own example.
+PHOTOGRAPHS = [*sorted((ROOT / ".carry/assets/photographs/test").glob("*.jpg")), ROOT / "examples/photos/coffee.jpg"]
+PHOTOGRAPH = "I do not know: I was trained on drawings, charts and printed text, and this looks like a photograph."
+BLANK = "I do not see anything: the picture looks blank."
+TRAVELS = {"from left to right": (1, 0), "from right to left": (-1, 0), "from top to bottom": (0, 1), "from bottom to top": (0, -1)}
 
 
 def rgb(code: str) -> tuple[float, float, float]:
@@ -168,7 +176,7 @@ def chart(pick: random.Random, path: Path) -> list[tuple[str, str, str]]:
     """matplotlib in its own style: bars, lying bars, a line or a pie."""
     kind = pick.choice(("bar", "bar", "barh", "line", "pie"))
     labels = pick.choice((["Jan", "Feb", "Mar", "Apr", "May", "Jun"], ["Mon", "Tue", "Wed", "Thu", "Fri"], list("ABCDEF"), ["Oslo", "Lima", "Rome", "Paris", "Cairo"], ["2019", "2020", "2021", "2022", "2023"]))
-    labels = labels[: pick.randint(3, len(labels))]
+    labels = labels[: min(pick.randint(3, len(labels)), 5 if kind == "pie" else 6)]  # six different shares by fives are over 100
     while True:
         values = [pick.randint(1, 20) * 5 for _ in labels]
         if kind == "pie":
@@ -180,7 +188,7 @@ def chart(pick: random.Random, path: Path) -> list[tuple[str, str, str]]:
     colour = pick.choice(("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple"))
     suffix = ""
     if kind == "pie":
-        axes.pie(values, labels=labels, autopct="%d%%")
+        axes.pie(values, labels=labels, autopct="%.0f%%")
         suffix = "%"
     elif kind == "line":
         axes.plot(labels, values, marker="o", color=colour)
@@ -209,6 +217,100 @@ def chart(pick: random.Random, path: Path) -> list[tuple[str, str, str]]:
     ]
 
 
+def draw_all(figures: list[tuple], width: int, height: int, path: Path) -> None:
+    """Figures (shape, colour, x, y, r) on white."""
+    image, context = surface(width, height)
+    for shape, colour, x, y, r in figures:
+        context.set_source_rgb(*rgb(COLOURS[colour]))
+        trace(context, shape, x, y, r)
+    image.write_to_png(str(path))
+
+
+def with_article(name: str) -> str:
+    return ("an " if name[0] in "aeiou" else "a ") + name
+
+
+def pair(pick: random.Random, paths: list[Path]) -> list[tuple[str, str, str]]:
+    """Two pictures of shapes: the same, one colour or shape changed, or one more shape."""
+    width, height = pick.choice(((448, 448), (500, 420), (400, 440)))
+    cells = pick.sample([(column, row) for column in range(3) for row in range(3)], 4)
+    figures = []
+    for (column, row), shape in zip(cells[: pick.randint(1, 3)], pick.sample(list(PLURALS), 4)):
+        r = pick.uniform(0.28, 0.42) * min(width, height) / 3
+        figures.append((shape, pick.choice(list(COLOURS)), (column + 0.5) * width / 3, (row + 0.5) * height / 3, r))
+    unused = [shape for shape in PLURALS if shape not in [figure[0] for figure in figures]]
+    other = list(figures)
+    kind = pick.choice(("same", "colour", "shape", "more"))
+    which = pick.randrange(len(figures))
+    shape, colour, x, y, r = figures[which]
+    found = [("compare", "Are the two pictures the same?", "yes" if kind == "same" else "no")]
+    if kind == "same":
+        found.append(("compare", "What is the difference?", "There is no difference: the pictures are the same."))
+    elif kind == "colour":
+        changed = pick.choice([name for name in COLOURS if name != colour])
+        other[which] = (shape, changed, x, y, r)
+        found.append(("compare", "What is the difference?", f"The {shape} is {colour} in the first picture and {changed} in the second."))
+    elif kind == "shape":
+        changed = pick.choice(unused)
+        other[which] = (changed, colour, x, y, r)
+        found.append(("compare", "What is the difference?", f"The first picture has {with_article(f'{colour} {shape}')}, the second {with_article(f'{colour} {changed}')}."))
+        found.append(("compare", f"Which picture has {with_article(changed)}?", "the second"))
+    else:
+        column, row = cells[3]
+        other.append((unused[0], pick.choice(list(COLOURS)), (column + 0.5) * width / 3, (row + 0.5) * height / 3, 0.35 * min(width, height) / 3))
+        found[0] = ("compare", "Which picture has more shapes?", "the second")
+        found.append(("compare", f"Which picture has {with_article(unused[0])}?", "the second"))
+    nth, side = pick.choice((("first", figures), ("second", other)))
+    asked = pick.choice(side)
+    found.append(("compare", f"What colour is the {asked[0]} in the {nth} picture?", asked[1]))
+    draw_all(figures, width, height, paths[0])
+    draw_all(other, width, height, paths[1])
+    return found
+
+
+def clip(pick: random.Random, paths: list[Path]) -> list[tuple[str, str, str]]:
+    """One shape crosses the picture in eight frames; another may stand still."""
+    width, height = pick.choice(((320, 320), (400, 300), (480, 270)))
+    travel = pick.choice(list(TRAVELS))
+    dx, dy = TRAVELS[travel]
+    shapes_here, colours = pick.sample(list(PLURALS), 2), [pick.choice(list(COLOURS)) for _ in range(2)]
+    lane, r = pick.uniform(0.25, 0.4), 0.11 * min(width, height)
+    still = pick.random() < 0.6
+    for number, path in enumerate(paths):
+        along = 0.15 + 0.7 * number / (len(paths) - 1)
+        along = 1 - along if dx + dy < 0 else along
+        x, y = (along * width, lane * height) if dx else (lane * width, along * height)
+        figures = [(shapes_here[0], colours[0], x, y, 1.3 * r)]
+        if still:
+            figures.append((shapes_here[1], colours[1], 0.7 * width, 0.75 * height, r))
+        draw_all(figures, width, height, path)
+    return [
+        ("clip", "What happens in the video?", f"The {colours[0]} {shapes_here[0]} moves {travel}."),
+        ("clip", f"In which direction does the {shapes_here[0]} move?", travel),
+        ("clip", "Which shape moves?", f"{colours[0]} {shapes_here[0]}"),
+    ]
+
+
+def photograph(pick: random.Random, path: Path) -> list[tuple[str, str, str]]:
+    source = Image.open(pick.choice(PHOTOGRAPHS)).convert("RGB")
+    width, height = pick.choice(((448, 448), (640, 480), (480, 640), (600, 400)))
+    share = pick.uniform(0.5, 1) * min(source.width / width, source.height / height)
+    x, y = pick.uniform(0, source.width - share * width), pick.uniform(0, source.height - share * height)
+    source.resize((width, height), Image.LANCZOS, box=(x, y, x + share * width, y + share * height)).save(path.with_suffix(".jpg"), quality=88)
+    return [("photograph", pick.choice(("What is in the picture?", "Describe the image.", "What do you see?", "What is this?", "What does it say?")), PHOTOGRAPH)]
+
+
+def blank(pick: random.Random, path: Path) -> list[tuple[str, str, str]]:
+    colour = pick.choice(((1, 1, 1), (0, 0, 0), tuple(pick.uniform(0, 1) for _ in range(3))))
+    image, _ = surface(*pick.choice(((448, 448), (640, 480), (300, 500))), colour)
+    image.write_to_png(str(path))
+    return [("blank", pick.choice(("What is in the picture?", "Describe the image.", "What do you see?", "How many shapes are there?", "Read the text.")), BLANK)]
+
+
+# How many questions of one skill are asked about one picture.
+ASKED = {"sheet": 2, "pair": 2, "clip": 2}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -216,21 +318,32 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    drawers = {"shapes": shapes, "word": lambda p, f: text(p, f, False), "number": lambda p, f: text(p, f, True), "sheet": sheet, "chart": chart}
+    drawers = {
+        "shapes": shapes, "word": lambda p, f: text(p, f, False), "number": lambda p, f: text(p, f, True), "sheet": sheet, "chart": chart,
+        "pair": pair, "clip": clip, "photograph": photograph, "blank": blank,
+    }
     entries = []
     for kind, drawer in drawers.items():
         for number in range(options.each):
             pick = random.Random(f"{kind} {number} {options.seed}")
             name = f"{kind}-{number:03}.png"
-            found = drawer(pick, options.folder / name)
+            given: dict = {"image": name}
+            if kind in ("pair", "clip"):
+                names = [f"{kind}-{number:03}-{part}.png" for part in range(1, 3 if kind == "pair" else 9)]
+                given = {"images" if kind == "pair" else "frames": names}
+                found = drawer(pick, [options.folder / each for each in names])
+            else:
+                found = drawer(pick, options.folder / name)
+                if kind == "photograph":
+                    given = {"image": name.replace(".png", ".jpg")}
             pick.shuffle(found)
             seen: list[str] = []
             for skill, question, answer in found:
-                if seen.count(skill) < (2 if kind == "sheet" else 1):
+                if seen.count(skill) < ASKED.get(kind, 1):
                     seen.append(skill)
-                    entries.append({"image": name, "question": question, "answer": answer, "skill": skill})
+                    entries.append({**given, "question": question, "answer": answer, "skill": skill})
     (options.folder / "questions.json").write_text(json.dumps(entries, indent=1) + "\n")
-    print(len(entries), "questions about", options.each * len(drawers), "pictures")
+    print(len(entries), "questions about", options.each * len(drawers), "samples")
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ def augmented(tiles: torch.Tensor) -> torch.Tensor:
 
 
 def schedule(step: int, progress: float) -> float:
-    """Warm-up, a plateau for a quarter of the time, then straight down to zero."""
-    return min(1.0, (step + 1) / 250) * min(1.0, max(0.0, (1 - progress) / 0.75))
+    """Warm-up (again after the optimiser's state was lost), a plateau for a quarter of the time, then straight down to zero."""
+    return min(1.0, (step + 1) / 200) * min(1.0, max(0.0, (1 - progress) / 0.75))
 
 
 def main() -> None:
@@ -98,7 +98,8 @@ def main() -> None:
     mark_weights = torch.ones(MARKS, device=device)
     mark_weights[0] = 0.1
     def save() -> None:
-        torch.save({"model": model.state_dict(), "head": head.state_dict(), "muon": muon.state(), "adam": adam.state_dict(), "step": step}, options.out / "state.pt")
+        torch.save({"model": model.state_dict(), "head": head.state_dict(), "muon": muon.state(), "adam": adam.state_dict(), "step": step}, options.out / "state.new")
+        (options.out / "state.new").replace(options.out / "state.pt")  # another process may read the last whole one
 
     total_waited = 0.0
     since, tiles_since, losses = time.time(), 0, []
@@ -177,6 +178,8 @@ def main() -> None:
             entry = {"step": step, "progress": round(progress, 4), "seconds": round(spent, 1), "loss": round(text, 4), "marks": round(mark, 4), "rate": round(scale, 4),
                      "tiles_per_second": round(tiles_since / (now - since)), "waited": round(total_waited, 1), "ready": feed.ready.qsize(),
                      "accuracy": {str(k): round(float(torch.stack([a for _, a in v]).mean()), 4) for k, v in sorted(parts.items())}}
+            if not text < 20:
+                raise SystemExit(f"the loss is {text} at step {step}")
             log.write(json.dumps(entry) + "\n")
             log.flush()
             print(json.dumps(entry), flush=True)

@@ -47,7 +47,7 @@ def scene(world: World, width: int, height: int, sx: float, sy: float, frames: i
         canvas.image.paste(plain.image)
         mover.x, mover.y = (position, across) if dx else (across, position)
         for figure, ink in zip([mover] + still, inks):
-            shapes.paint(canvas, world, figure, ink=ink, still=True)
+            shapes.paint(canvas, world, figure, ink=ink)
         canvases.append(canvas)
     sentence = f"The {mover.name} moves {travel}."
     found = [ask(pick, "clip", "motion", sentence) for _ in range(2)]

@@ -20,6 +20,12 @@ def listed(figures: list[Figure]) -> str:
     return listing([article(figure.name) for figure in sorted(figures, key=lambda figure: figure.x)])
 
 
+def alike(first: list[Figure], second: list[Figure]) -> bool:
+    """Whether two scenes of their own could pass for one scene with a single change, which has a wording of its own."""
+    shared = {figure.name for figure in first} & {figure.name for figure in second}
+    return len(first) == len(second) and (len(shared) >= len(first) - 1) and not (len(first) == 1 and first[0].shape != second[0].shape)
+
+
 def scenes(world: World, width: int, height: int, sx: float, sy: float) -> tuple[list[Canvas], list[Question]]:
     """Two scenes that agree but for one change, or two scenes of their own, or two words or numbers."""
     pick = world.random
@@ -34,7 +40,7 @@ def scenes(world: World, width: int, height: int, sx: float, sy: float) -> tuple
     def some(count):
         spots = shapes.place(world, blank, count, largest=80, smallest=30)
         names = pick.sample(list(SHAPES), len(spots))
-        return [Figure(name, pick.choice(allowed), *spot) for name, spot in zip(names, spots)]
+        return [Figure(name, pick.choice(allowed), *spot, shapes.posed(world, name)) for name, spot in zip(names, spots)]
     found: list[Question] = []
     if kind < 0.62:
         first = some(pick.randint(1, 4))
@@ -52,11 +58,14 @@ def scenes(world: World, width: int, height: int, sx: float, sy: float) -> tuple
         else:
             unused = [name for name in SHAPES if name not in [figure.shape for figure in first]]
             target.shape = pick.choice(unused)
+            target.pose = shapes.posed(world, target.shape)
             answer = "no"
             difference = f"The first picture has {article(first[changed].name)}, the second {article(target.name)}."
         found += [ask(pick, "compare", "compare same", answer), ask(pick, "compare", "compare difference", difference), ask(pick, "compare", "compare difference", difference)]
     else:
-        first, second = some(pick.randint(1, 4)), some(pick.randint(1, 4))
+        first = second = some(pick.randint(1, 4))
+        while alike(first, second):
+            second = some(pick.randint(1, 4))
         difference = f"The first picture has {listed(first)}, the second {listed(second)}."
         if len(first) != len(second):
             found.append(ask(pick, "compare", "compare more", "the first" if len(first) > len(second) else "the second"))

@@ -15,14 +15,16 @@ IGNORED = 255
 # Scenes of one picture and how often each is drawn.
 MIX = {
     "shapes": (shapes.scene, 0.24),
-    "single": (printed.single, 0.15),
-    "lines": (printed.lines, 0.15),
-    "scattered": (printed.scattered, 0.07),
-    "charts": (charts.scene, 0.19),
-    "documents": (documents.scene, 0.145),
+    "single": (printed.single, 0.08),
+    "lines": (printed.lines, 0.09),
+    "scattered": (printed.scattered, 0.05),
+    "charts": (charts.scene, 0.36),
+    "documents": (documents.scene, 0.12),
     "photographs": (photographs.scene, 0.04),
-    "chinese": (printed.chinese, 0.015),
+    "chinese": (printed.chinese, 0.02),
 }
+# Answers of these skills weigh more in the loss.
+EMPHASIS = {"chart value": 2.0, "chart largest": 1.5, "chart smallest": 1.5, "count": 1.5, "position": 1.5, "compare": 1.5}
 GRIDS = {3: ((2, 1), (2, 1), (1, 2)), 4: ((3, 1), (1, 3)), 5: ((2, 2), (2, 2), (2, 2), (4, 1), (1, 4)), 6: ((5, 1), (1, 5)), 7: ((3, 2), (3, 2), (3, 2), (2, 3), (2, 3), (6, 1), (1, 6))}
 
 
@@ -66,7 +68,7 @@ def tiled_size(world: World, tiles: int) -> tuple[int, int, int]:
 def one_picture(world: World, width: int, height: int, most: int, kind: str | None = None) -> Sample:
     grid = layout.choose_grid(width, height, most)
     sx, sy = 448 * grid[0] / width, 448 * grid[1] / height
-    names = [kind] if kind else [name for name in MIX if name != "shapes" or 0.7 < sx / sy < 1.43]
+    names = [kind] if kind else [name for name in MIX if name != "shapes" or 0.78 < sx / sy < 1.28]  # a square must not pass for a rectangle
     scene = MIX[world.random.choices(names, [MIX[name][1] for name in names])[0]][0]
     canvas, found = scene(world, width, height, sx, sy)
     if scene is not photographs.scene and world.random.random() < 0.02:
@@ -145,7 +147,7 @@ class Encoder:
                     continue
             seen.add((question.key, question.answer))
             ids += asked + answer
-            weights += [0.0] * len(asked) + [1.0 / len(answer) ** 0.5] * len(answer)
+            weights += [0.0] * len(asked) + [EMPHASIS.get(question.skill, 1.0) / len(answer) ** 0.5] * len(answer)
         return ids[:longest], weights[:longest]
 
 
@@ -163,19 +165,19 @@ class Chunk:
 
 def pick_kind(world: World, progress: float) -> tuple[str, int]:
     """What a chunk holds, and the tiles of each sample. `progress` of the training, 0 to 1: many tiles come later."""
-    many = 0.0 if progress < 0.22 else min(0.6, 0.15 + 0.6 * (progress - 0.22))
+    many = 0.0 if progress < 0.22 else min(0.5, 0.15 + 0.6 * (progress - 0.22))
     draw = world.random.random()
-    if draw < 0.008 + 0.006 * (progress > 0.5):
+    if draw < 0.013:
         return "talk", 0
-    if draw < 0.06:
+    if draw < 0.08:
         return "two", 2
-    if progress > 0.12 and draw < 0.06 + 0.03:
+    if progress > 0.12 and draw < 0.1:
         return "clip", 4
-    if progress > 0.22 and draw < 0.09 + 0.05:
+    if progress > 0.22 and draw < 0.135:
         return "clip", 8
-    if progress > 0.5 and draw < 0.155:
+    if progress > 0.5 and draw < 0.165:
         return "two", 6
-    if progress > 0.75 and draw < 0.165:
+    if progress > 0.75 and draw < 0.18:
         return "two", 14
     if world.random.random() < many:
         return "one", world.random.choices((3, 4, 5, 6, 7), (0.28, 0.05, 0.22, 0.03, 0.42))[0]
@@ -200,8 +202,8 @@ def chunk(world: World, encoder: Encoder, progress: float, room: int = 128) -> C
         samples = [clip(world, *size, tiles) for _ in range(count)]
     else:
         samples = [conversation(world) for _ in range(count)]
-    longest = 256 * tiles + (232 if tiles <= 1 else 280 if tiles < 8 else 360)
-    rows = [encoder.row(world, sample, pick.randint(1, 5) if tiles < 3 else pick.randint(2, 8), longest) for sample in samples]
+    longest = 256 * tiles + (300 if tiles < 3 else 340 if tiles < 8 else 380)
+    rows = [encoder.row(world, sample, pick.randint(1, 7) if tiles < 3 else pick.randint(2, 9), longest) for sample in samples]
     length = -(-max(len(ids) for ids, _ in rows) // 64) * 64
     ids = np.zeros((count, length), np.int32)
     weights = np.zeros((count, length), np.float32)

@@ -9,61 +9,93 @@ from .vocabulary import COLOURS, NUMBER_WORDS, PLACES, SHAPES
 
 
 @dataclass
+class Pose:
+    """How a shape is drawn: its turn in radians, and how far its second proportion goes (of a rectangle, diamond, triangle or star)."""
+
+    turn: float
+    stretch: float
+
+
+@dataclass
 class Figure:
     shape: str
     colour: str
     x: float
     y: float
     radius: float
+    pose: Pose | None = None  # chosen when it is first painted
 
     @property
     def name(self) -> str:
         return f"{self.colour} {self.shape}"
 
 
+# How far a shape may be turned and still be called by its name, and the limits of its second proportion.
+FREE = {"hexagon": math.pi, "triangle": math.pi, "star": math.pi, "rectangle": math.pi, "cross": math.pi, "square": 0.3, "diamond": 0.12, "heart": 0.0}
+STRETCH = {"rectangle": (0.28, 0.58), "diamond": (0.55, 0.8), "triangle": (0.75, 1.2), "star": (0.36, 0.5), "ring": (0.18, 0.42), "cross": (0.24, 0.4)}
+
+
+def posed(world: World, shape: str) -> Pose:
+    """Upright, lying, a little turned, or turned by any angle."""
+    pick = world.random
+    free = FREE.get(shape, 0.0)
+    kind = pick.random()
+    turn = 0.0 if kind < 0.25 else pick.uniform(-0.16, 0.16) if kind < 0.5 else pick.uniform(-free, free)
+    if shape in ("rectangle", "hexagon") and kind < 0.5 and pick.random() < 0.5:
+        turn += math.pi / 2
+    return Pose(max(-free, turn) if free < 0.2 else turn, pick.uniform(*STRETCH.get(shape, (1.0, 1.0))))
+
+
 def regular(x, y, radius, corners, turn):
     return [(x + radius * math.cos(turn + 2 * math.pi * k / corners), y + radius * math.sin(turn + 2 * math.pi * k / corners)) for k in range(corners)]
 
 
-def outline_of(shape: str, x: float, y: float, radius: float, turn: float, flat: bool) -> list[tuple[float, float]]:
-    """Corner points of a shape that fits a circle of this radius; `flat` lays a rectangle on its side."""
-    if shape == "triangle":
-        return regular(x, y, radius, 3, turn - math.pi / 2)
-    if shape == "hexagon":
-        return regular(x, y, radius, 6, turn)
-    if shape == "diamond":
-        return [(x, y - radius), (x + 0.66 * radius, y), (x, y + radius), (x - 0.66 * radius, y)]
-    if shape == "star":
-        points = regular(x, y, radius, 5, turn - math.pi / 2)
-        inner = regular(x, y, radius * 0.42, 5, turn - math.pi / 2 + math.pi / 5)
-        return [point for pair in zip(points, inner) for point in pair]
-    if shape == "heart":
-        steps = [2 * math.pi * k / 28 for k in range(28)]
-        return [(x + radius * math.sin(t) ** 3, y - radius * (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16) for t in steps]
-    if shape == "cross":
-        thin = 0.32 * radius
-        corners = [(-thin, -radius), (thin, -radius), (thin, -thin), (radius, -thin), (radius, thin), (thin, thin), (thin, radius), (-thin, radius), (-thin, thin), (-radius, thin), (-radius, -thin), (-thin, -thin)]
-    elif shape == "rectangle":
-        long, short = 0.93 * radius, 0.42 * radius
-        corners = [(-long, -short), (long, -short), (long, short), (-long, short)] if flat else [(-short, -long), (short, -long), (short, long), (-short, long)]
-    else:
-        side = 0.74 * radius
-        corners = [(-side, -side), (side, -side), (side, side), (-side, side)]
+def turned(x: float, y: float, corners, turn: float) -> list[tuple[float, float]]:
     cosine, sine = math.cos(turn), math.sin(turn)
     return [(x + cosine * dx - sine * dy, y + sine * dx + cosine * dy) for dx, dy in corners]
 
 
-def paint(canvas: Canvas, world: World, figure: Figure, ink=None, edge=None, still: bool = False) -> None:
+def outline_of(shape: str, x: float, y: float, radius: float, pose: Pose) -> list[tuple[float, float]]:
+    """Corner points of a shape that fits a circle of this radius."""
+    turn, stretch = pose.turn, pose.stretch
+    if shape == "triangle":
+        wide = min(1.0, stretch)
+        corners = [(wide * dx, dy * min(1.0, 1 / stretch)) for dx, dy in regular(0, 0, radius, 3, -math.pi / 2)]
+    elif shape == "hexagon":
+        corners = regular(0, 0, radius, 6, 0)
+    elif shape == "diamond":
+        corners = [(0, -radius), (stretch * radius, 0), (0, radius), (-stretch * radius, 0)]
+    elif shape == "star":
+        points = regular(0, 0, radius, 5, -math.pi / 2)
+        inner = regular(0, 0, radius * stretch, 5, -math.pi / 2 + math.pi / 5)
+        corners = [point for pair in zip(points, inner) for point in pair]
+    elif shape == "heart":
+        steps = [2 * math.pi * k / 28 for k in range(28)]
+        corners = [(radius * math.sin(t) ** 3, -radius * (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16) for t in steps]
+    elif shape == "cross":
+        thin = stretch * radius
+        corners = [(-thin, -radius), (thin, -radius), (thin, -thin), (radius, -thin), (radius, thin), (thin, thin), (thin, radius), (-thin, radius), (-thin, thin), (-radius, thin), (-radius, -thin), (-thin, -thin)]
+    elif shape == "rectangle":
+        long = radius / math.hypot(1, stretch)
+        short = stretch * long
+        corners = [(-long, -short), (long, -short), (long, short), (-long, short)]
+    else:
+        side = 0.74 * radius
+        corners = [(-side, -side), (side, -side), (side, side), (-side, side)]
+    return turned(x, y, corners, turn)
+
+
+def paint(canvas: Canvas, world: World, figure: Figure, ink=None, edge=None) -> None:
     x, y, radius = figure.x, figure.y, figure.radius
     ink = ink or world.colour(figure.colour)
-    turn = 0 if still or figure.shape in ("diamond", "heart") else world.random.uniform(-0.16, 0.16)
+    figure.pose = figure.pose or posed(world, figure.shape)
     width = max(1, round(1.6 * canvas.unit)) if edge else 0
     if figure.shape == "circle":
         canvas.draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=ink, outline=edge, width=width)
     elif figure.shape == "ring":
-        canvas.draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=ink, width=max(3, round(0.32 * radius)))
+        canvas.draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=ink, width=max(3, round(figure.pose.stretch * radius)))
     else:
-        points = outline_of(figure.shape, x, y, radius, turn, world.random.random() < 0.5)
+        points = outline_of(figure.shape, x, y, radius, figure.pose)
         canvas.draw.polygon(points, fill=ink)
         if edge:
             canvas.draw.line(points + points[:1], fill=edge, width=width)
@@ -174,7 +206,7 @@ def questions(world: World, canvas: Canvas, figures: list[Figure], background: s
             if abs(dy) > gap and abs(dy) > abs(dx) * 0.6:
                 side = pick.choice(("above", "below"))
                 add("position", "relation", "yes" if (dy > 0) == (side == "above") else "no", a=a.name, b=b.name, side=side)
-            if a.radius > 1.3 * b.radius or b.radius > 1.3 * a.radius:
+            if a.radius > 1.45 * b.radius or b.radius > 1.45 * a.radius:
                 add("position", "which is bigger", (a if a.radius > b.radius else b).name, a=a.name, b=b.name)
         ordered = sorted(figures, key=lambda figure: figure.x)
         if ordered[1].x - ordered[0].x > 0.06 * canvas.width and ordered[-1].x - ordered[-2].x > 0.06 * canvas.width:
@@ -185,7 +217,8 @@ def questions(world: World, canvas: Canvas, figures: list[Figure], background: s
         shape = pick.choice(missing)
         add("missing", "colour of shape", f"There is no {shape} in the picture.", shape=shape)
     add("describe", "describe", describe(figures, background))
-    return found
+    pick.shuffle(found)
+    return [question for index, question in enumerate(found) if sum(other.skill == question.skill for other in found[:index]) < 3]
 
 
 def scene(world: World, width: int, height: int, sx: float, sy: float, count: int | None = None) -> tuple[Canvas, list[Question]]:
@@ -193,7 +226,7 @@ def scene(world: World, width: int, height: int, sx: float, sy: float, count: in
     canvas, background = start(world, width, height, sx, sy)
     allowed = visible_on(canvas.background, background)
     if count is None:
-        count = pick.choice((1, 1, 2, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9))
+        count = pick.choice((1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9))
     spots = place(world, canvas, count, largest={1: 150, 2: 100, 3: 85, 4: 75}.get(count, 62), smallest=26 if count < 5 else 22)
     few_shapes = pick.sample(list(SHAPES), pick.randint(1, 3)) if pick.random() < 0.4 else list(SHAPES)
     few_colours = pick.sample(allowed, min(len(allowed), pick.randint(1, 3))) if pick.random() < 0.4 else allowed
