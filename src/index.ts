@@ -20,6 +20,12 @@ export type { Piece, ReplyStream } from "./chat/reply-stream.ts";
 export type { Template } from "./chat/templates.ts";
 export type * from "./checkpoint/description.ts";
 export { type CheckpointFiles, openBlobs } from "./checkpoint/files.ts";
+export type { CheckpointAddresses } from "./checkpoint/url/address.ts";
+export {
+  type CachedFile,
+  cachedCheckpoints,
+  clearCheckpointCache,
+} from "./checkpoint/url/cached-checkpoints.ts";
 export type { GeneratedSequence } from "./engine/generation.ts";
 export type { Timings } from "./engine/job.ts";
 export type { GenerationOptions } from "./engine/options.ts";
@@ -37,6 +43,7 @@ export {
   type VideoLimits,
   type VideoSource,
 } from "./media/video.ts";
+export type { OnNotice } from "./notice.ts";
 export type { OnProgress, Progress } from "./progress.ts";
 export type { DecodingRules, Tokenizer } from "./text/tokenizer.ts";
 export type { InvalidBytes } from "./text/utf8.ts";

@@ -7,7 +7,7 @@ import { root } from "./built.ts";
 
 /** Rooms from the ground up: a file imports from its own room, and from rooms of lower floors. */
 const floors: readonly (readonly string[])[] = [
-  ["errors.ts", "progress.ts", "turn.ts"],
+  ["errors.ts", "notice.ts", "progress.ts", "turn.ts"],
   ["text", "media", "checkpoint"],
   ["graph"],
   ["backend"],

@@ -3,16 +3,22 @@ import type { LanguageDescription, ModelDescription } from "../checkpoint/descri
 import { checkTensors } from "../checkpoint/expected-tensors.ts";
 import type { CheckpointFiles } from "../checkpoint/files.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
+import { type CheckpointAddresses, folderAddress } from "../checkpoint/url/address.ts";
+import { openUrlFolder } from "../checkpoint/url/url-folder.ts";
 import { Engine } from "../engine/engine.ts";
 import { OptionError } from "../errors.ts";
 import { Network } from "../model/network.ts";
+import type { OnNotice } from "../notice.ts";
 import type { OnProgress } from "../progress.ts";
 import { createTokenizer, type Tokenizer, tokenizerFiles } from "../text/tokenizer.ts";
 import { type BackendOptions, chooseBackend } from "./choose-backend.ts";
 import { checkOptionNames } from "./option-names.ts";
 
-/** "demo", the model that comes with the package; a hub id; a folder; or the files themselves (`openBlobs`). */
-export type ModelSource = string | CheckpointFiles;
+/**
+ * "demo", the model that comes with the package; a hub id; a folder, by its path or address; files by their addresses; or
+ * the files themselves (`openBlobs`). Paths, hub ids and "demo" need Node.
+ */
+export type ModelSource = string | URL | CheckpointFiles | CheckpointAddresses;
 
 export interface LoadOptions extends BackendOptions {
   /** Tokens a conversation may have. Default: what the checkpoint was made for. */
@@ -23,8 +29,14 @@ export interface LoadOptions extends BackendOptions {
   revision?: string;
   /** Use only what the hub's cache has. Default: `HF_HUB_OFFLINE`. */
   offline?: boolean;
+  /** Of an address, in a page: keep in the browser what comes, and use what was kept. Default true. */
+  cache?: boolean;
+  /** Of an address: used in place of the global one, for headers that give access, or a proxy. */
+  fetch?: typeof fetch;
   signal?: AbortSignal;
   onProgress?: OnProgress;
+  /** Hears of what went another way than one might think, though nothing failed. Default: once on the console. */
+  onNotice?: OnNotice;
 }
 
 const loadOptionNames: ReadonlySet<string> = new Set([
@@ -35,8 +47,11 @@ const loadOptionNames: ReadonlySet<string> = new Set([
   "cacheTokens",
   "revision",
   "offline",
+  "cache",
+  "fetch",
   "signal",
   "onProgress",
+  "onNotice",
 ]);
 
 /** A loaded checkpoint, in parts. */
@@ -93,28 +108,56 @@ export async function loadTokenizer(files: CheckpointFiles): Promise<Tokenizer> 
   return createTokenizer(found);
 }
 
-/** The files of a source; a hub repository is fetched first. Strings need Node. */
+/** The files of a source; a hub repository is fetched first. */
 export async function openSource(
   source: ModelSource,
-  options: Pick<LoadOptions, "revision" | "offline" | "signal" | "onProgress">,
+  options: Pick<
+    LoadOptions,
+    "revision" | "offline" | "cache" | "fetch" | "signal" | "onProgress" | "onNotice"
+  > = {},
 ): Promise<CheckpointFiles> {
-  if (typeof source !== "string") {
-    if (typeof source?.read === "function" && typeof source.close === "function") return source;
-    throw new OptionError("source", source, 'must be "demo", a hub id, a folder, or files (openBlobs)');
+  const isText = typeof source === "string";
+  const addresses = isText || source instanceof URL ? folderAddress(source) : asAddresses(source);
+  if (addresses) {
+    refuse(options, ["revision", "offline"], "an address says all there is to say");
+    return openUrlFolder(addresses, options);
   }
-  if (typeof process === "undefined" || !process.versions?.node) {
+  refuse(options, ["cache", "fetch"], "only what comes from an address is fetched or kept this way");
+  if (!isText) {
+    const files = source as CheckpointFiles;
+    if (typeof files?.read === "function" && typeof files.close === "function") return files;
     throw new OptionError(
       "source",
       source,
-      "folders and hub ids need Node; in a browser give the files (openBlobs)",
+      'must be "demo", a hub id, a folder, an address, or files (openBlobs)',
     );
   }
+  if (typeof process === "undefined" || !process.versions?.node) throw needsNode(source);
   const { builtInModel, builtInName } = await import("./built-in-model.node.ts");
   const { resolveSource } = await import("../checkpoint/hub/resolve.node.ts");
   const { openFolder } = await import("../checkpoint/folder.node.ts");
   const { revision, offline, signal, onProgress } = options;
   if (source === builtInName) return openFolder(builtInModel());
   return openFolder(await resolveSource(source, { revision, offline, signal, onProgress }));
+}
+
+function asAddresses(source: unknown): CheckpointAddresses | undefined {
+  const isList = typeof source === "object" && source !== null && "addresses" in source;
+  return isList ? (source as CheckpointAddresses) : undefined;
+}
+
+function refuse(options: LoadOptions, names: readonly (keyof LoadOptions)[], why: string): void {
+  for (const name of names) {
+    if (options[name] !== undefined) throw new OptionError(name, options[name], why);
+  }
+}
+
+function needsNode(source: string): OptionError {
+  const remedy =
+    source === "demo"
+      ? 'in a page: import { demo } from "internvl/demo", and load that'
+      : "folders and hub ids need Node; in a page give an address (https://huggingface.co/Org/Name/resolve/main/) or files (openBlobs)";
+  return new OptionError("source", source, remedy);
 }
 
 function engineSizes(language: LanguageDescription, options: LoadOptions) {

@@ -16,12 +16,24 @@ const start: StartThread = (source, onMessage, onError) => {
   };
 };
 
+/** Each written out, for that is how bundlers find the files that go with a script. */
+const addresses: Readonly<Record<string, URL>> = {
+  "internvl.wasm": new URL("./wasm/internvl.wasm", import.meta.url),
+  "internvl-relaxed.wasm": new URL("./wasm/internvl-relaxed.wasm", import.meta.url),
+};
+
 /** WebAssembly in a browser: modules from beside this file, threads from Web Workers where the page may share memory. */
 export const webHost: WasmHost = {
   async readModule(file) {
-    const response = await fetch(new URL(`./wasm/${file}`, import.meta.url));
-    if (!response.ok) throw new Error(`${response.url} answers ${response.status}`);
-    return new Uint8Array(await response.arrayBuffer());
+    const address = addresses[file];
+    const response = await fetch(address);
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    const isModule = bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d;
+    if (response.ok && isModule) return bytes;
+    const got = response.ok ? "something else" : `status ${response.status}`;
+    throw new Error(
+      `${address} gives ${got}; a bundler that does not follow new URL(…, import.meta.url) needs internvl's dist/backend/cpu/wasm copied there`,
+    );
   },
   get threads() {
     if (typeof Worker === "undefined") return { absent: "there are no workers here" };
