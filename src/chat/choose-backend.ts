@@ -3,6 +3,7 @@ import { CpuBackend } from "../backend/cpu/backend.ts";
 import { openMachine } from "../backend/cpu/open-machine.ts";
 import { ReferenceBackend } from "../backend/reference/backend.ts";
 import { DeviceError, OptionError } from "../errors.ts";
+import { notify, type OnNotice } from "../notice.ts";
 
 /** Where a model runs, and how it is held there. */
 export interface BackendOptions {
@@ -25,7 +26,7 @@ const devices: readonly string[] = ["auto", "cpu", "reference"];
 const weightFormats: readonly string[] = ["checkpoint", "int8", "int4"];
 
 /** The backend that the options ask for. @throws DeviceError when it is not there, OptionError when it can not do that. */
-export async function chooseBackend(options: BackendOptions): Promise<Backend> {
+export async function chooseBackend(options: BackendOptions & { onNotice?: OnNotice }): Promise<Backend> {
   const { device = "auto", precision = "fast", weights = "checkpoint" } = options;
   if (!devices.includes(device)) {
     throw new DeviceError(String(device), `there is no such device; choose one of ${devices.join(", ")}`);
@@ -38,7 +39,11 @@ export async function chooseBackend(options: BackendOptions): Promise<Backend> {
   }
   if (device !== "reference") {
     const opened = await openMachine();
-    if (!("absent" in opened)) return new CpuBackend(opened.machine, precision, weights);
+    if (!("absent" in opened)) {
+      // Why there is but one thread, for one.
+      if (opened.machine.note) notify(opened.machine.note, options.onNotice);
+      return new CpuBackend(opened.machine, precision, weights);
+    }
     if (device === "cpu") throw new DeviceError("cpu", opened.absent);
   }
   if (weights !== "checkpoint") {

@@ -1,0 +1,33 @@
+import { existsSync } from "node:fs";
+import { type Browser, chromium, type Page } from "playwright-core";
+
+/** Where distributions put Chromium; the environment variable CHROMIUM names another. */
+const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+/** Without a window; WebGPU on SwiftShader; no calls home. Nothing here may turn the GPU process off. */
+const flags = [
+  "--no-sandbox",
+  "--enable-unsafe-webgpu",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+];
+
+export async function openBrowser(): Promise<Browser> {
+  const executablePath = process.env.CHROMIUM ?? places.find((path) => existsSync(path));
+  if (!executablePath) {
+    throw new Error(`there is no Chromium (${places.join(", ")}): apt-get install chromium, or set CHROMIUM`);
+  }
+  return chromium.launch({ executablePath, args: flags });
+}
+
+/** What went wrong in a page, as it told: errors nobody caught, and what it wrote on the console as one. */
+export function problemsOf(page: Page): string[] {
+  const problems: string[] = [];
+  page.on("pageerror", ({ message }) => problems.push(message));
+  page.on("console", (line) => {
+    if (line.type() === "error") problems.push(`${line.text()} (${line.location().url})`);
+  });
+  return problems;
+}
