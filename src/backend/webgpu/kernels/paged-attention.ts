@@ -1,0 +1,43 @@
+import type { KernelBinding } from "../kernel.ts";
+
+/** The type that keys and values are kept in: f16, two a word, or f32. */
+export type CacheType = "f16" | "f32";
+
+/** The words of the uniform, in order; strides and firsts in elements. */
+export const pagedSizes = [
+  "rows",
+  "sequences",
+  "pagesPerSequence",
+  "queryStride",
+  "queryFirst",
+  "outputStride",
+  "splits",
+] as const;
+
+/**
+ * The bindings of every kernel of paged attention, in this order: query `[N, …]` f32, keys and values
+ * `[pages * pageSize, keyValueHeads * headSize]` of the cache's type, starts `[B + 1]`, lengths `[B]` and pages
+ * `[B, pagesPerSequence]` u32, output `[N, heads * headSize]` f32, partial and status where there are any, and `sizes`.
+ */
+export function pagedBindings(cacheType: CacheType, { partial = false, status = false } = {}) {
+  const kinds: KernelBinding[] = [];
+  const text: string[] = [];
+  const bind = (kind: KernelBinding, declaration: string) => {
+    const spaces = { read: "storage, read", write: "storage, read_write", uniform: "uniform" };
+    text.push(`@group(0) @binding(${kinds.length}) var<${spaces[kind]}> ${declaration};`);
+    kinds.push(kind);
+  };
+  const cached = cacheType === "f16" ? "vec4u" : "vec4f";
+  bind("write", "query: array<vec4f>");
+  bind("read", `keys: array<${cached}>`);
+  bind("read", `values: array<${cached}>`);
+  for (const name of ["starts", "lengths", "pages"]) bind("write", `${name}: array<u32>`);
+  bind("write", "output: array<vec4f>");
+  if (partial) bind("write", "partial: array<vec4f>");
+  if (status) bind("write", "status: array<atomic<u32>>");
+  bind("uniform", "sizes: Sizes");
+  return {
+    kinds,
+    declarations: `struct Sizes { ${pagedSizes.map((name) => `${name}: u32`).join(", ")} }\n${text.join("\n")}`,
+  };
+}

@@ -1,0 +1,81 @@
+import type { Kernel, Workgroups } from "../kernel.ts";
+import { type Fragments, matrixUnits } from "./fragments.ts";
+import { type FlashTiles, matrixFlash, rowsOf } from "./matrix-flash.ts";
+import { tileBindings } from "./tile-attention.ts";
+
+/**
+ * Full attention inside each group of rows on matrix units: `Attention` of graph/operations.ts in the fast precision.
+ * Query, key and value are rounded to f16 where they are staged; one beyond f16 sets `status`.
+ *
+ * Bindings: see `tileBindings`, with `status: array<atomic<u32>>` before the uniform. Strides and firsts are multiples
+ * of 4. Limits: head sizes that are a multiple of 32 (64 for 64 keys a step), subgroups of 32, about 40 KiB of
+ * workgroup memory (`matrixFlash`). One workgroup takes `subgroupRows * subgroups` rows of one head of one group.
+ */
+export interface TileAttentionMatrixOptions {
+  readonly heads: number;
+  readonly headSize: number;
+  /** Whether q, k and v are columns of one storage, which is then bound once. */
+  readonly together: boolean;
+  readonly tiles: FlashTiles;
+}
+
+export function tileAttentionMatrix(
+  options: TileAttentionMatrixOptions,
+  fragments: Fragments = matrixUnits,
+): Kernel {
+  const { headSize, together, tiles } = options;
+  const { kinds, declarations, names } = tileBindings(together, true);
+  const row = (tensor: string) =>
+    `sizes.${tensor}First / 4u + (place.base + row) * (sizes.${tensor}Stride / 4u)`;
+  const load = (tensor: string, chunk: string) => `let at = ${row(tensor)} + place.head + ${chunk} * 2u;
+  return Chunk(${names[tensor as "query"]}[at], ${names[tensor as "query"]}[at + 1u]);`;
+  return {
+    key: `tile-attention-matrix ${fragments.name} ${JSON.stringify(options)}`,
+    features: fragments.features,
+    subgroupSize: 32,
+    bindings: kinds,
+    code: matrixFlash({
+      headSize,
+      tiles,
+      fragments,
+      declarations: `${declarations}
+struct Place { rows: u32, firstRow: u32, keyCount: u32, leastVisible: u32, base: u32, head: u32 }
+struct Chunk { low: vec4f, high: vec4f }
+fn packed(chunk: Chunk) -> vec4u {
+  if (any(abs(chunk.low) > vec4f(65504.0)) || any(abs(chunk.high) > vec4f(65504.0))) { atomicStore(&status[0], 1u); }
+  return vec4u(pack2x16float(chunk.low.xy), pack2x16float(chunk.low.zw),
+    pack2x16float(chunk.high.xy), pack2x16float(chunk.high.zw));
+}
+fn queryChunk(place: Place, row: u32, chunk: u32) -> Chunk {
+  ${load("query", "chunk")}
+}
+fn loadQuery(place: Place, row: u32, chunk: u32) -> vec4u {
+  if (row >= place.rows) { return vec4u(0u); }
+  let read = queryChunk(place, row, chunk);
+  const factor = ${Math.LOG2E / Math.sqrt(headSize)};
+  return packed(Chunk(read.low * factor, read.high * factor));
+}
+fn loadKey(place: Place, row: u32, chunk: u32) -> Chunk {
+  if (row >= place.rows) { return Chunk(); }
+  ${load("key", "chunk")}
+}
+fn loadValue(place: Place, row: u32, chunk: u32) -> Chunk {
+  if (row >= place.rows) { return Chunk(); }
+  ${load("value", "chunk")}
+}
+fn visible(place: Place, row: u32) -> u32 { return place.rows; }
+fn store(place: Place, row: u32, column: u32, value: vec4f) {
+  output[(place.base + row) * (sizes.outputStride / 4u) + place.head + column] = value;
+}`,
+      locate: `let place = Place(sizes.groupRows, workgroup.y * ${rowsOf(tiles)}u, sizes.groupRows, sizes.groupRows,
+  workgroup.z * sizes.groupRows, workgroup.x * ${headSize / 4}u);`,
+    }),
+  };
+}
+
+export function tileAttentionMatrixWorkgroups(
+  { heads, tiles }: TileAttentionMatrixOptions,
+  { groups, groupRows }: { groups: number; groupRows: number },
+): Workgroups {
+  return [heads, Math.ceil(groupRows / rowsOf(tiles)), groups];
+}

@@ -1,0 +1,39 @@
+import type { KernelBinding } from "../kernel.ts";
+
+/**
+ * The bindings of every kernel of tile attention, in this order: query, key and value `[G * groupRows, …]` f32 (one
+ * binding `query` when all three are columns of one storage: WebGPU forbids to bind overlapping ranges twice), output
+ * `[G * groupRows, heads * headSize]` f32, status where there is one, and `sizes`.
+ */
+export function tileBindings(together: boolean, status: boolean) {
+  const tensors = together ? ["query"] : ["query", "key", "value"];
+  const kinds: KernelBinding[] = [];
+  const text: string[] = [];
+  const bind = (kind: KernelBinding, declaration: string) => {
+    const space = kind === "uniform" ? "uniform" : "storage, read_write";
+    text.push(`@group(0) @binding(${kinds.length}) var<${space}> ${declaration};`);
+    kinds.push(kind);
+  };
+  for (const tensor of tensors) bind("write", `${tensor}: array<vec4f>`);
+  bind("write", "output: array<vec4f>");
+  if (status) bind("write", "status: array<atomic<u32>>");
+  bind("uniform", "sizes: Sizes");
+  return {
+    kinds,
+    names: { query: "query", key: together ? "query" : "key", value: together ? "query" : "value" },
+    declarations: `struct Sizes { ${tileSizes.map((name) => `${name}: u32`).join(", ")} }\n${text.join("\n")}`,
+  };
+}
+
+/** The words of the uniform, in order; strides and firsts in elements. */
+export const tileSizes = [
+  "groups",
+  "groupRows",
+  "queryStride",
+  "queryFirst",
+  "keyStride",
+  "keyFirst",
+  "valueStride",
+  "valueFirst",
+  "outputStride",
+] as const;
