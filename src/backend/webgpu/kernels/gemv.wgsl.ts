@@ -1,0 +1,287 @@
+import { foldWorkgroups, type Kernel, type Workgroups } from "../kernel.ts";
+import {
+  declare,
+  epilogueKey,
+  finishText,
+  int4Group,
+  type ProductOptions,
+  productBindings,
+  productSizesText,
+  range,
+  type WeightFormat,
+  weightLayout,
+  weightsPerWord,
+} from "./product.ts";
+
+/**
+ * Products of 1 to 8 rows, all f32 but the weights: `Matmul`, `GatedMatmul`. Weights are read once, at the speed of the
+ * memory: a workgroup makes `together` outputs, its threads standing side by side along K, each with `together` x
+ * `unroll` loads of `words` u32 in flight; sums meet by subgroups, then in workgroup memory.
+ *
+ * Bindings: see `productBindings`. Input rows must lie at multiples of 4 elements (first and stride) unless
+ * `scalarInput`; K must then be a multiple of 4. The uniform's rows: 1 to `rows`. Any subgroup size.
+ *
+ * With `normalise` the input is `RmsNorm`ed on the way: its weight f32 `[K, 1]` is bound after weight and scales.
+ */
+export interface GemvOptions extends ProductOptions {
+  /** Most rows of the input. */
+  readonly rows: number;
+  readonly normalise?: { readonly epsilon: number };
+  readonly scalarInput?: boolean;
+  readonly threads?: number;
+  readonly together?: number;
+  readonly words?: 1 | 2 | 4;
+  readonly unroll?: number;
+  readonly decode?: Decode;
+}
+
+/**
+ * How integers become floats. "convert": by conversion. "magic": as the low bits of a float. "half": two at a time as
+ * the low bits of f16 numbers, the offset taken off by the sum of the inputs.
+ */
+export type Decode = "convert" | "magic" | "half";
+
+type Complete = Required<Omit<GemvOptions, "normalise" | "epilogue">> &
+  Pick<GemvOptions, "normalise" | "epilogue">;
+
+/** What has been fastest, format by format: SPEED.md. */
+export const gemvDefaults: Readonly<
+  Record<WeightFormat, { together: number; words: 1 | 2 | 4; unroll: number; decode: Decode }>
+> = {
+  f32: { together: 4, words: 4, unroll: 2, decode: "convert" },
+  f16: { together: 4, words: 4, unroll: 2, decode: "convert" },
+  bf16: { together: 4, words: 4, unroll: 2, decode: "convert" },
+  int8: { together: 8, words: 2, unroll: 2, decode: "convert" },
+  int4: { together: 8, words: 1, unroll: 2, decode: "magic" },
+};
+
+function complete(options: GemvOptions): Complete {
+  const { words, decode, ...defaults } = gemvDefaults[options.format];
+  const crowded = options.rows * (options.gated ? 2 : 1);
+  const together = Math.max(1, Math.floor(defaults.together / (crowded > 4 ? 4 : crowded > 1 ? 2 : 1)));
+  const scalarInput = options.columns % 4 !== 0;
+  return {
+    threads: 256,
+    unroll: defaults.unroll,
+    words,
+    decode,
+    together,
+    gated: false,
+    scalarInput,
+    ...options,
+  };
+}
+
+/** Workgroups of a `gemv`. */
+export function gemvWorkgroups(options: GemvOptions): Workgroups {
+  return foldWorkgroups(Math.ceil(options.outputs / complete(options).together));
+}
+
+export function gemv(options: GemvOptions): Kernel {
+  const o = complete(options);
+  const vector = { 1: "u32", 2: "vec2u", 4: "vec4u" }[o.words];
+  const floats = o.scalarInput ? "array<f32>" : "array<vec4f>";
+  const bindings = productBindings(o, {
+    input: floats,
+    weight: `array<${vector}>`,
+    norm: o.normalise && floats,
+  });
+  return {
+    key: [
+      `gemv ${o.columns}x${o.outputs} ${o.format} ${epilogueKey(o)} rows${o.rows}`,
+      `t${o.threads} o${o.together} w${o.words} u${o.unroll} ${o.decode}`,
+      o.normalise ? `norm${o.normalise.epsilon}` : "",
+      o.scalarInput ? "scalar" : "",
+    ].join(" "),
+    code: `enable subgroups;
+${productSizesText}
+${declare(bindings)}
+${finishText(o)}
+${body(o)}`,
+    bindings: bindings.map(([, kind]) => kind),
+    features: ["subgroups"],
+  };
+}
+
+const lines = (count: number, text: (i: number) => string) => range(count).map(text).join("\n");
+
+function body(o: Complete): string {
+  const { columns, outputs, rows, threads, together, words, unroll, gated } = o;
+  const { paddedColumns } = weightLayout(outputs, columns, o.format);
+  const chunk = words * weightsPerWord[o.format]; // columns that a thread reads of a row at once
+  const chunks = paddedColumns / chunk;
+  const weights = gated ? ["gate", "up"] : ["weight"];
+  const all = weights.flatMap((_, w) =>
+    range(together).flatMap((r) => range(rows).map((n) => `sum${w}_${r}_${n}`)),
+  );
+  const sums = o.normalise ? [...all, ...range(rows).map((n) => `squares${n}`)] : all;
+  const quads = chunk / 4;
+  const name = (u: number, n: number, q: number) => `x${u}_${n}_${q}`;
+  const whole = chunks % (threads * unroll) === 0 && columns === paddedColumns;
+  const step = (u: number) => `
+    let at${u} = first + ${u * threads}u;
+    let chunk${u} = ${whole ? `at${u}` : `min(at${u}, ${chunks - 1}u)`};
+    ${lines(together, (r) => weights.map((weight, w) => `let w${u}_${w}_${r} = ${weight}[row${r} * ${chunks}u + chunk${u}];`).join("\n"))}
+    ${o.format === "int4" ? lines(together, (r) => weights.map((_, w) => `let s${u}_${w}_${r} = ${gated ? ["gateScales", "upScales"][w] : "scales"}[(row${r} * ${paddedColumns / int4Group}u + chunk${u} * ${chunk}u / ${int4Group}u) / 2u];`).join("\n")) : ""}`;
+  const inputs = (u: number) => `
+    ${lines(rows, (n) => lines(quads, (q) => `${o.normalise ? "let raw_" : "let "}${name(u, n, q)} = quad(start${n}, at${u} * ${quads}u + ${q}u);`))}
+    ${
+      o.normalise
+        ? lines(rows, (n) =>
+            lines(
+              quads,
+              (q) => `squares${n} += dot(raw_${name(u, n, q)}, raw_${name(u, n, q)});
+    let ${name(u, n, q)} = raw_${name(u, n, q)} * normQuad(at${u} * ${quads}u + ${q}u);`,
+            ),
+          )
+        : ""
+    }`;
+  const multiply = (u: number) =>
+    weights
+      .map((_, w) => lines(together, (r) => multiplyChunk(o, u, w, r, chunk, (n, q) => name(u, n, q))))
+      .join("\n");
+  return `
+const columns = ${columns}u;
+${quadText("quad", "input", o, true, whole)}
+${o.normalise ? quadText("normQuad", "norm", o, false, whole) : ""}
+${decodeText(o)}
+var<workgroup> partial: array<f32, ${sums.length * Math.ceil(threads / 4)}>;
+
+@compute @workgroup_size(${threads})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) thread: u32, @builtin(subgroup_invocation_id) lane: u32,
+    @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32) {
+  let firstOutput = (group.x + group.y * groups.x) * ${together}u;
+  if (firstOutput >= ${outputs}u) { return; }
+  ${lines(together, (r) => `let row${r} = ${outputs % together === 0 ? `firstOutput + ${r}u` : `min(firstOutput + ${r}u, ${outputs - 1}u)`};`)}
+  ${lines(rows, (n) => `let start${n} = ${rows === 1 ? "sizes.inputFirst" : `sizes.inputFirst + min(${n}u, sizes.rows - 1u) * sizes.inputStride`};`)}
+  ${sums.map((sum) => `var ${sum} = 0.0;`).join("\n  ")}
+  for (var first = thread; first < ${chunks}u; first += ${threads * unroll}u) {
+    ${lines(unroll, step)}
+    ${lines(unroll, (u) => `${inputs(u)}\n${multiply(u)}`)}
+  }
+  ${sums.map((sum, i) => `{ let whole = subgroupAdd(${sum}); if (lane == 0u) { partial[subgroup * ${sums.length}u + ${i}u] = whole; } }`).join("\n  ")}
+  workgroupBarrier();
+  let r = thread / ${rows}u;
+  let n = thread % ${rows}u;
+  let m = firstOutput + r;
+  if (r >= ${together}u || m >= ${outputs}u || n >= sizes.rows) { return; }
+  ${weights.map((_, w) => `var value${w} = 0.0;`).join("\n  ")}
+  ${o.normalise ? "var squares = 0.0;" : ""}
+  for (var s = 0u; s < subgroups; s++) {
+    let base = s * ${sums.length}u + thread;
+    ${weights.map((_, w) => `value${w} += partial[base + ${w * together * rows}u];`).join("\n    ")}
+    ${o.normalise ? `squares += partial[s * ${sums.length}u + ${all.length}u + n];` : ""}
+  }
+  ${o.normalise ? `let factor = inverseSqrt(squares / ${columns}.0 + ${o.normalise.epsilon.toExponential()});\n  ${weights.map((_, w) => `value${w} *= factor;`).join("\n  ")}` : ""}
+  ${o.format === "int8" ? weights.map((_, w) => `value${w} *= ${gated ? ["gateScales", "upScales"][w] : "scales"}[m];`).join("\n  ") : ""}
+  let value = ${gated ? "silu(value0) * value1" : "finish(n, m, value0)"};
+  output[sizes.outputFirst + n * sizes.outputStride + sizes.firstRow + m] = value;
+}`;
+}
+
+/** `fn name([start,] i) -> vec4f`: columns 4i … 4i + 3 of an array's row; zeros from column K on, with nothing read there. */
+function quadText(name: string, array: string, o: Complete, started: boolean, whole: boolean): string {
+  const parameters = started ? "start: u32, i: u32" : "i: u32";
+  if (!o.scalarInput) {
+    const base = started ? "start / 4u + " : "";
+    const inside = whole
+      ? `return ${array}[${base}i];`
+      : `let value = ${array}[${base}min(i, ${o.columns / 4 - 1}u)];
+  return select(vec4f(), value, i < ${o.columns / 4}u);`;
+    return `fn ${name}(${parameters}) -> vec4f {\n  ${inside}\n}`;
+  }
+  const base = started ? "start + " : "";
+  const at = (j: number) => `${array}[${base}min(c + ${j}u, columns - 1u)]`;
+  return `fn ${name}(${parameters}) -> vec4f {
+  let c = i * 4u;
+  let value = vec4f(${range(4).map(at).join(", ")});
+  return select(vec4f(), value, vec4u(c) + vec4u(0u, 1u, 2u, 3u) < vec4u(columns));
+}`;
+}
+
+/** `fn decode(word) -> ...`: a u32 of weights as floats; see `Decode`. */
+function decodeText({ format, decode }: Complete): string {
+  switch (format) {
+    case "f32":
+      return "";
+    case "f16":
+      return "fn decode(word: u32) -> vec2f { return unpack2x16float(word); }";
+    case "bf16":
+      return "fn decode(word: u32) -> vec2f { return bitcast<vec2f>(vec2u(word << 16u, word & 0xffff0000u)); }";
+    case "int8":
+      return {
+        convert: "fn decode(word: u32) -> vec4f { return vec4f(unpack4xI8(word)); }",
+        magic: `fn decode(word: u32) -> vec4f {
+  let bits = vec4u(word, word >> 8u, word >> 16u, word >> 24u) & vec4u(0xffu);
+  return bitcast<vec4f>((bits ^ vec4u(0x4b000080u))) - 8388736.0;
+}`,
+        half: `fn decode(word: u32) -> vec4f {
+  let flipped = word ^ 0x80808080u;
+  let even = unpack2x16float((flipped & 0x00ff00ffu) | 0x64006400u) - 1152.0;
+  let odd = unpack2x16float(((flipped >> 8u) & 0x00ff00ffu) | 0x64006400u) - 1152.0;
+  return vec4f(even.x, odd.x, even.y, odd.y);
+}`,
+      }[decode];
+    case "int4":
+      return {
+        convert: `fn decode(word: u32) -> array<vec4f, 2> {
+  let bytes = array<vec4f, 2>(vec4f(unpack4xU8(word & 0x0f0f0f0fu)) - 8.0, vec4f(unpack4xU8((word >> 4u) & 0x0f0f0f0fu)) - 8.0);
+  return array<vec4f, 2>(vec4f(bytes[0].x, bytes[1].x, bytes[0].y, bytes[1].y), vec4f(bytes[0].z, bytes[1].z, bytes[0].w, bytes[1].w));
+}`,
+        magic: `fn decode(word: u32) -> array<vec4f, 2> {
+  let one = vec4f(1.0, 0.0625, 0.00390625, 0.000244140625);
+  let offset = vec4f(-8388616.0, -524296.0, -32776.0, -2056.0);
+  let low = bitcast<vec4f>((vec4u(word) & vec4u(0xfu, 0xf0u, 0xf00u, 0xf000u)) | vec4u(0x4b000000u));
+  let high = bitcast<vec4f>((vec4u(word >> 16u) & vec4u(0xfu, 0xf0u, 0xf00u, 0xf000u)) | vec4u(0x4b000000u));
+  return array<vec4f, 2>(fma(low, one, offset), fma(high, one, offset));
+}`,
+        half: `fn decode(word: u32) -> array<vec4f, 2> {
+  let a = unpack2x16float((word & 0x000f000fu) | 0x64006400u) - 1032.0;
+  let b = fma(unpack2x16float((word & 0x00f000f0u) | 0x64006400u), vec2f(0.0625), vec2f(-72.0));
+  let shifted = word >> 8u;
+  let c = unpack2x16float((shifted & 0x000f000fu) | 0x64006400u) - 1032.0;
+  let d = fma(unpack2x16float((shifted & 0x00f000f0u) | 0x64006400u), vec2f(0.0625), vec2f(-72.0));
+  return array<vec4f, 2>(vec4f(a.x, b.x, c.x, d.x), vec4f(a.y, b.y, c.y, d.y));
+}`,
+      }[decode];
+  }
+}
+
+/** Adds one thread's chunk of one row of the weight, times every input row, to its sums. */
+function multiplyChunk(
+  o: Complete,
+  u: number,
+  w: number,
+  r: number,
+  chunk: number,
+  input: (n: number, quad: number) => string,
+): string {
+  const word = (i: number) => (o.words === 1 ? `w${u}_${w}_${r}` : `w${u}_${w}_${r}.${"xyzw"[i]}`);
+  const sum = (n: number) => `sum${w}_${r}_${n}`;
+  const perWord = weightsPerWord[o.format];
+  const decoded =
+    o.format === "f32"
+      ? lines(o.words, (i) => `let d${i} = bitcast<f32>(${word(i)});`)
+      : lines(o.words, (i) => `let d${i} = decode(${word(i)});`);
+  const element = (c: number) => {
+    const i = Math.floor(c / perWord);
+    const j = c % perWord;
+    if (o.format === "f32") return `d${i}`;
+    return perWord === 8 ? `d${i}[${Math.floor(j / 4)}].${"xyzw"[j % 4]}` : `d${i}.${"xyzw"[j]}`;
+  };
+  const target = o.format === "int4" ? "group" : "";
+  const chain = (n: number) =>
+    lines(
+      chunk,
+      (c) =>
+        `${target || sum(n)} = fma(${element(c)}, ${input(n, Math.floor(c / 4))}.${"xyzw"[c % 4]}, ${target || sum(n)});`,
+    );
+  if (o.format !== "int4") return `{\n${decoded}\n${lines(o.rows, chain)}\n}`;
+  const shift = `select(0u, 16u, ((at${u} * ${chunk}u / ${int4Group}u) & 1u) == 0u)`;
+  return `{
+${decoded}
+let groupScale = bitcast<f32>((s${u}_${w}_${r} << ${shift}) & 0xffff0000u);
+${lines(o.rows, (n) => `{ var group = 0.0;\n${chain(n)}\n${sum(n)} = fma(group, groupScale, ${sum(n)}); }`)}
+}`;
+}

@@ -1,0 +1,173 @@
+import type { KernelBinding } from "../kernel.ts";
+
+/** How a weight lies in the GPU's memory: see `weightLayout`. */
+export type WeightFormat = "f16" | "bf16" | "f32" | "int8" | "int4";
+
+/** Which parts of `Matmul` follow the product: `+ bias`, activation, `⊙ scale`, `+ residual`, `+ table`, in this order. */
+export interface Epilogue {
+  readonly bias?: boolean;
+  readonly activation?: "gelu";
+  readonly scale?: boolean;
+  readonly residual?: boolean;
+  readonly table?: boolean;
+}
+
+/** What all kernels for products are compiled for. */
+export interface ProductOptions {
+  /** K: columns of the input and of the weight. */
+  readonly columns: number;
+  /** M: rows of the weight (of this part of it, where it is split), which are columns of the output. */
+  readonly outputs: number;
+  readonly format: WeightFormat;
+  /** Not with `gated`. */
+  readonly epilogue?: Epilogue;
+  /** SwiGLU: `silu(input · gateᵀ) ⊙ (input · upᵀ)`. */
+  readonly gated?: boolean;
+}
+
+/** Columns of a weight are padded with zeros to a multiple of this. */
+export const columnPadding = 64;
+/** Columns of an int4 weight that share a scale. */
+export const int4Group = 32;
+
+/** Weights in one u32. */
+export const weightsPerWord: Readonly<Record<WeightFormat, number>> = {
+  f32: 1,
+  f16: 2,
+  bf16: 2,
+  int8: 4,
+  int4: 8,
+};
+
+/**
+ * Bytes of a weight `[M, K]` and of its scales. Rows are padded to Kp columns, K rounded up to 64. 16 bits: two values a
+ * u32, the low half first. int8: two's complement, an f32 scale a row. int4: nibbles from 0 to 15 that stand for -8 to 7,
+ * low first, a bf16 scale for 32 columns of a row, two a u32.
+ */
+export function weightLayout(rows: number, columns: number, format: WeightFormat) {
+  const paddedColumns = Math.ceil(columns / columnPadding) * columnPadding;
+  const values = (rows * paddedColumns * 4) / weightsPerWord[format];
+  const scales =
+    format === "int8" ? rows * 4 : format === "int4" ? (rows * paddedColumns * 2) / int4Group : 0;
+  return { paddedColumns, values, scales };
+}
+
+/**
+ * The uniform of every product. Strides and firsts count elements; `firstRow` is the output's column that the first row
+ * of this part of the weight makes: bias, scale, residual, table and output are indexed by whole columns, weight and
+ * its scales by rows of the part.
+ */
+export const productSizes = [
+  "rows",
+  "inputStride",
+  "inputFirst",
+  "outputStride",
+  "outputFirst",
+  "residualStride",
+  "residualFirst",
+  "tableRows",
+  "firstRow",
+] as const;
+
+export const productSizesText = `struct Sizes { ${productSizes.map((name) => `${name}: u32`).join(", ")} }`;
+
+/** A binding's name, kind and WGSL type. */
+export type Declared = readonly [name: string, kind: KernelBinding, type: string];
+
+/**
+ * Bindings of a product, in order. matmul: input, weight, scales, [norm], bias, scale, residual, table, output, [status],
+ * sizes. gatedMatmul: input, gate, up, gateScales, upScales, [norm], output, [status], sizes.
+ */
+export function productBindings(
+  { format, epilogue = {}, gated = false }: ProductOptions,
+  types: { input: string; weight: string; norm?: string; output?: string; status?: boolean },
+): Declared[] {
+  const scales = format === "int8" ? "array<f32>" : "array<u32>";
+  const quantised = format === "int8" || format === "int4";
+  const weights = gated ? ["gate", "up"] : ["weight"];
+  const scaleNames = gated ? ["gateScales", "upScales"] : ["scales"];
+  const read = (name: string, type: string): Declared => [name, "read", type];
+  return [
+    ["input", "write", types.input],
+    ...weights.map((name) => read(name, types.weight)),
+    ...(quantised ? scaleNames.map((name) => read(name, scales)) : []),
+    ...(types.norm ? [read("norm", types.norm)] : []),
+    ...(epilogue.bias ? [read("bias", "array<f32>")] : []),
+    ...(epilogue.scale ? [read("scale", "array<f32>")] : []),
+    ...(epilogue.residual ? [["residual", "write", "array<f32>"] as const] : []),
+    ...(epilogue.table ? [read("table", "array<f32>")] : []),
+    ["output", "write", types.output ?? "array<f32>"],
+    ...(types.status ? [["status", "write", "atomic<u32>"] as const] : []),
+    ["sizes", "uniform", "Sizes"],
+  ];
+}
+
+const spaces: Readonly<Record<KernelBinding, string>> = {
+  read: "storage, read",
+  write: "storage, read_write",
+  uniform: "uniform",
+};
+
+/** The declarations of bindings in WGSL, numbered from 0. */
+export function declare(bindings: readonly Declared[]): string {
+  return bindings
+    .map(([name, kind, type], i) => `@group(0) @binding(${i}) var<${spaces[kind]}> ${name}: ${type};`)
+    .join("\n");
+}
+
+/**
+ * `fn finish(n, m, product) -> f32`: what follows the product at row n, weight row m; and `silu`. The error function is
+ * Maclaurin's series near 0 and, beyond, `1 - e^(-x²) · p(1 / (1 + x/2))` with Numerical Recipes' p (erfc, relative
+ * error under 1.2e-7).
+ */
+export function finishText({ epilogue = {}, gated = false, outputs }: ProductOptions): string {
+  if (gated) return "fn silu(x: f32) -> f32 { return x / (1.0 + exp(-x)); }";
+  const lines = [
+    epilogue.bias ? "value += bias[column];" : "",
+    epilogue.activation === "gelu" ? "value = 0.5 * value * (1.0 + erf(value * 0.7071067811865476));" : "",
+    epilogue.scale ? "value *= scale[column];" : "",
+    epilogue.residual ? "value += residual[sizes.residualFirst + n * sizes.residualStride + column];" : "",
+    epilogue.table ? `value += table[(n % sizes.tableRows) * ${outputs}u + column];` : "",
+  ].filter((line) => line !== "");
+  const erf = epilogue.activation === "gelu" ? erfText : "";
+  const column = lines.length > 0 ? "let column = sizes.firstRow + m;" : "";
+  return `${erf}
+fn finish(n: u32, m: u32, product: f32) -> f32 {
+  var value = product;
+  ${column}
+  ${lines.join("\n  ")}
+  return value;
+}`;
+}
+
+const erfText = `fn erf(x: f32) -> f32 {
+  let z = abs(x);
+  if (z < 0.5) {
+    let s = z * z;
+    return x * (1.1283791671 + s * (-0.3761263890 + s * (0.1128379167 + s * (-0.0268661706
+      + s * (0.0052239776 + s * -0.0008548327)))));
+  }
+  let t = 1.0 / (1.0 + 0.5 * z);
+  let p = -1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806 + t * (0.27886807
+    + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
+  return sign(x) * (1.0 - t * exp(-z * z + p));
+}`;
+
+/** The epilogue's part of a kernel's key. */
+export function epilogueKey({ epilogue = {}, gated = false }: ProductOptions): string {
+  const { bias, activation, scale, residual, table } = epilogue;
+  const parts = [
+    gated && "gated",
+    bias && "bias",
+    activation,
+    scale && "scale",
+    residual && "residual",
+    table && "table",
+  ];
+  return parts.filter((part) => typeof part === "string").join("+") || "plain";
+}
+
+/** 0 … count - 1. */
+export function range(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
+}
