@@ -157,7 +157,8 @@ describe("the built package", () => {
       ),
     ).toEqual([]);
     const { messages } = await publint({ pkgDir: root, strict: true });
-    expect(messages).toEqual([]);
+    // The field for browsers names our own files; conditions could not, for the sources are run as they stand, too.
+    expect(messages.filter(({ code }) => code !== "USE_EXPORTS_OR_IMPORTS_BROWSER")).toEqual([]);
   });
 
   it("has no source file that the build forgot, and no built file without a source", () => {
