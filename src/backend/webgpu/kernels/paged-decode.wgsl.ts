@@ -1,0 +1,273 @@
+import type { Kernel, Workgroups } from "../kernel.ts";
+import { type CacheType, pagedBindings } from "./paged-attention.ts";
+
+/**
+ * `PagedAttention` of graph/operations.ts for few new tokens a sequence: bound by reading keys and values once, so the
+ * positions of a token are split over workgroups, and the heads that share a key-value head share each read of it
+ * (split decoding, Dao et al. 2023). A workgroup takes one split of one token and one key-value head. `lanes`
+ * invocations of a subgroup hold one row of the cache; each such group keeps its own running maximum over every
+ * `groups`-th position, and the groups are merged at the end.
+ *
+ * Bindings: see `pagedBindings`, with `partial` `[N * heads * splits, headSize + 4]` f32: a split's weighted sum, its
+ * maximum (of scores times log2(e)) and total. `pagedDecodeCombine` makes the output of it; with one split the output
+ * is written at once and `partial` is not touched. Strides and firsts are multiples of 4.
+ *
+ * Limits: `lanes` is a power of two that no subgroup of the device is smaller than; `headSize` is a multiple of 8
+ * times that (f16) or 4 (f32); at most `mostSplits` splits and 65535 new tokens.
+ */
+export interface PagedDecodeOptions {
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headSize: number;
+  readonly pageSize: number;
+  readonly cacheType: CacheType;
+  /** Invocations that hold one row of the cache. */
+  readonly lanes: number;
+  /** Positions that a group of lanes reads at a time. */
+  readonly unroll: number;
+  readonly threads: number;
+}
+
+export const mostSplits = 128;
+
+const lines = (count: number, line: (i: number) => string) =>
+  Array.from({ length: count }, (_, i) => line(i)).join("\n");
+
+export function pagedDecode(options: PagedDecodeOptions): Kernel {
+  const { heads, keyValueHeads, headSize, pageSize, cacheType, lanes, unroll, threads } = options;
+  const sharing = heads / keyValueHeads;
+  const groups = threads / lanes;
+  const words = cacheType === "f16" ? 8 : 4; // Elements of one 16-byte read.
+  const reads = headSize / lanes / words;
+  if (!Number.isInteger(reads))
+    throw new RangeError(`${lanes} lanes can not share rows of ${headSize} ${cacheType}`);
+  const parts = words / 4;
+  const pieces = reads * parts;
+  const columns = headSize / 4;
+  /** The quarter-row (vec4f) that piece j of a lane is. */
+  const column = (j: number) =>
+    `(${Math.floor(j / parts) * lanes * parts + (j % parts)}u + lane * ${parts}u)`;
+  const unpacked = (array: string, j: number) => {
+    const word = `${array}_${Math.floor(j / parts)}`;
+    if (parts === 1) return word;
+    const pair = j % 2 === 0 ? ["x", "y"] : ["z", "w"];
+    return `vec4f(unpack2x16float(${word}.${pair[0]}), unpack2x16float(${word}.${pair[1]}))`;
+  };
+  const read = (tensor: string, u: number) =>
+    lines(reads, (c) => `let ${tensor}${u}_${c} = ${tensor}[row${u} + ${c * lanes}u];`);
+  // As many heads at a time as 15 KiB of workgroup memory hold.
+  const headsAtOnce = Math.max(1, Math.min(sharing, Math.floor(15360 / (groups * headSize * 4))));
+  const rounds = Math.ceil(sharing / headsAtOnce);
+  const { kinds, declarations } = pagedBindings(cacheType, { partial: true });
+
+  const attend = (h: number) => `{
+  ${lines(unroll, (u) => `var s${u} = ${Array.from({ length: pieces }, (_, j) => `dot(q_${h}_${j}, key${u}_${j})`).join(" + ")};`)}
+  ${lines(Math.log2(lanes), (step) => lines(unroll, (u) => `s${u} += subgroupShuffleXor(s${u}, ${1 << step}u);`))}
+  ${lines(unroll, (u) => `s${u} = select(-1e30, s${u}, at + ${u * groups}u < end);`)}
+  var top = largest_${h};
+  ${lines(unroll, (u) => `top = max(top, s${u});`)}
+  let shrink = exp2(largest_${h} - top);
+  largest_${h} = top;
+  ${lines(unroll, (u) => `s${u} = exp2(s${u} - top);`)}
+  total_${h} = total_${h} * shrink + (${Array.from({ length: unroll }, (_, u) => `s${u}`).join(" + ")});
+  ${lines(
+    pieces,
+    (j) =>
+      `o_${h}_${j} = o_${h}_${j} * shrink + (${Array.from({ length: unroll }, (_, u) => `s${u} * value${u}_${j}`).join(" + ")});`,
+  )}
+}`;
+
+  const merge = lines(rounds, (round) => {
+    const first = round * headsAtOnce;
+    const count = Math.min(headsAtOnce, sharing - first);
+    return `{
+${lines(
+  count,
+  (i) => `{
+  let factor = exp2(largest_${first + i} - most(${first + i}u));
+  ${lines(pieces, (j) => `sums[(${i}u * ${groups}u + group) * ${columns}u + ${column(j)}] = o_${first + i}_${j} * factor;`)}
+}`,
+)}
+workgroupBarrier();
+for (var i = thread; i < ${count * columns}u; i += ${threads}u) {
+  let h = ${first}u + i / ${columns}u;
+  let c = i % ${columns}u;
+  var sum = vec4f(0.0);
+  for (var g = 0u; g < ${groups}u; g++) { sum += sums[((h - ${first}u) * ${groups}u + g) * ${columns}u + c]; }
+  let head = keyValueHead * ${sharing}u + h;
+  if (sizes.splits == 1u) {
+    output[token * (sizes.outputStride / 4u) + head * ${columns}u + c] = sum / whole(h);
+  } else {
+    let at = ((token * ${heads}u + head) * sizes.splits + split) * ${columns + 1}u;
+    partial[at + c] = sum;
+    if (c == 0u) { partial[at + ${columns}u] = vec4f(most(h), whole(h), 0.0, 0.0); }
+  }
+}
+${round + 1 < rounds ? "workgroupBarrier();" : ""}
+}`;
+  });
+
+  return {
+    key: `paged-decode ${JSON.stringify(options)}`,
+    features: ["subgroups"],
+    bindings: kinds,
+    code: `enable subgroups;
+// The loop over positions is the same for the whole workgroup, which the compiler can not see.
+diagnostic(off, subgroup_uniformity);
+${declarations}
+var<workgroup> sums: array<vec4f, ${headsAtOnce * groups * columns}>;
+/** The maximum and total of each group and head. */
+var<workgroup> states: array<vec2f, ${groups * sharing}>;
+${decodeFunctions(pageSize)}
+fn most(h: u32) -> f32 {
+  var top = states[h].x;
+  for (var g = 1u; g < ${groups}u; g++) { top = max(top, states[g * ${sharing}u + h].x); }
+  return top;
+}
+fn whole(h: u32) -> f32 {
+  let top = most(h);
+  var total = 0.0;
+  for (var g = 0u; g < ${groups}u; g++) { total += states[g * ${sharing}u + h].y * exp2(states[g * ${sharing}u + h].x - top); }
+  return total;
+}
+
+@compute @workgroup_size(${threads})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
+let split = workgroup.x;
+let keyValueHead = workgroup.y;
+let token = workgroup.z;
+let span = spanOf(token, split);
+let begin = span.begin;
+let end = span.end;
+let lane = thread % ${lanes}u;
+let group = thread / ${lanes}u;
+const factor = ${Math.LOG2E / Math.sqrt(headSize)};
+let queryAt = (sizes.queryFirst + token * sizes.queryStride) / 4u + keyValueHead * ${sharing * columns}u;
+${lines(sharing, (h) =>
+  lines(
+    pieces,
+    (j) => `let q_${h}_${j} = query[queryAt + ${h * columns}u + ${column(j)}] * factor;
+var o_${h}_${j} = vec4f(0.0);`,
+  ),
+)}
+${lines(sharing, (h) => `var largest_${h} = -1e29;\nvar total_${h} = 0.0;`)}
+for (var first = begin; first < end; first += ${groups * unroll}u) {
+  let at = first + group;
+  ${lines(
+    unroll,
+    (u) =>
+      `let row${u} = slotOf(span.pages, min(at + ${u * groups}u, end - 1u)) * ${(keyValueHeads * headSize) / words}u + keyValueHead * ${headSize / words}u + lane;`,
+  )}
+  ${lines(unroll, (u) => read("keys", u))}
+  ${lines(unroll, (u) => read("values", u))}
+  ${lines(unroll, (u) => lines(pieces, (j) => `let key${u}_${j} = ${unpacked(`keys${u}`, j)};\nlet value${u}_${j} = ${unpacked(`values${u}`, j)};`))}
+  ${lines(sharing, attend)}
+}
+if (lane == 0u) {
+  ${lines(sharing, (h) => `states[group * ${sharing}u + ${h}u] = vec2f(largest_${h}, total_${h});`)}
+}
+workgroupBarrier();
+${merge}
+}
+`,
+  };
+}
+
+/** `spanOf`, the positions of one split of a token, and `slotOf`. */
+export const decodeFunctions = (pageSize: number) => `struct Span { begin: u32, end: u32, pages: u32 }
+fn slotOf(first: u32, position: u32) -> u32 {
+  return pages[first + position / ${pageSize}u] * ${pageSize}u + position % ${pageSize}u;
+}
+fn spanOf(token: u32, split: u32) -> Span {
+  var b = min(token, sizes.sequences - 1u);
+  // Where every sequence has one new token, it is the token's own number.
+  if (starts[b] != token || starts[b + 1u] != token + 1u) {
+    b = 0u;
+    while (starts[b + 1u] <= token) { b++; }
+  }
+  let visible = lengths[b] - (starts[b + 1u] - 1u - token);
+  let each = (visible + sizes.splits - 1u) / sizes.splits;
+  let begin = min(split * each, visible);
+  return Span(begin, min(begin + each, visible), b * sizes.pagesPerSequence);
+}`;
+
+/**
+ * Into how many parts to split the positions so that the workgroups fill a large GPU, none shorter than 32 positions.
+ * `longest`: the longest sequence.
+ */
+export function pagedDecodeSplits(
+  { keyValueHeads }: { keyValueHeads: number },
+  { rows, longest }: { rows: number; longest: number },
+): number {
+  const wanted = Math.ceil(512 / (rows * keyValueHeads));
+  return Math.max(1, Math.min(wanted, Math.ceil(longest / 32), mostSplits));
+}
+
+export function pagedDecodeWorkgroups(
+  { keyValueHeads }: { keyValueHeads: number },
+  { rows, splits }: { rows: number; splits: number },
+): Workgroups {
+  return [splits, keyValueHeads, rows];
+}
+
+/** Bytes of `partial`. */
+export function pagedDecodePartialBytes(
+  { heads, headSize }: { heads: number; headSize: number },
+  { rows, splits }: { rows: number; splits: number },
+): number {
+  return splits === 1 ? 16 : rows * heads * splits * (headSize + 4) * 4;
+}
+
+/**
+ * Merges the splits of `paged-decode`. Bindings: partial, output and the same uniform. One workgroup a head of a token:
+ * each of its invocations sums four columns over some of the splits.
+ */
+export function pagedDecodeCombine({ heads, headSize }: { heads: number; headSize: number }): Kernel {
+  const columns = headSize / 4;
+  const groups = Math.max(1, Math.floor(128 / columns));
+  const threads = groups * columns;
+  const full = pagedBindings("f32");
+  return {
+    key: `paged-decode-combine ${heads} ${headSize}`,
+    features: [],
+    bindings: ["write", "write", "uniform"],
+    code: `${full.declarations.split("\n")[0]}
+@group(0) @binding(0) var<storage, read_write> partial: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> output: array<vec4f>;
+@group(0) @binding(2) var<uniform> sizes: Sizes;
+var<workgroup> states: array<vec2f, ${mostSplits}>;
+var<workgroup> sums: array<vec4f, ${threads}>;
+
+@compute @workgroup_size(${threads})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
+let first = (workgroup.y * ${heads}u + workgroup.x) * sizes.splits;
+for (var s = thread; s < sizes.splits; s += ${threads}u) {
+  states[s] = partial[(first + s) * ${columns + 1}u + ${columns}u].xy;
+}
+workgroupBarrier();
+var top = states[0].x;
+for (var s = 1u; s < sizes.splits; s++) { top = max(top, states[s].x); }
+var total = 0.0;
+for (var s = 0u; s < sizes.splits; s++) { total += states[s].y * exp2(states[s].x - top); }
+let column = thread % ${columns}u;
+var sum = vec4f(0.0);
+for (var s = thread / ${columns}u; s < sizes.splits; s += ${groups}u) {
+  sum += partial[(first + s) * ${columns + 1}u + column] * exp2(states[s].x - top);
+}
+sums[thread] = sum;
+workgroupBarrier();
+if (thread < ${columns}u) {
+  for (var g = 1u; g < ${groups}u; g++) { sum += sums[g * ${columns}u + thread]; }
+  output[workgroup.y * (sizes.outputStride / 4u) + workgroup.x * ${columns}u + thread] = sum / total;
+}
+}
+`,
+  };
+}
+
+export function pagedDecodeCombineWorkgroups(
+  { heads }: { heads: number },
+  { rows }: { rows: number },
+): Workgroups {
+  return [heads, rows, 1];
+}
