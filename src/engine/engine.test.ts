@@ -284,6 +284,47 @@ describe("trouble", () => {
     await engine.dispose();
   });
 
+  it("answers a request that comes at any moment around the end of the last one", {
+    timeout: 20_000,
+  }, async () => {
+    const engine = new Engine(network, tokenizer, sizes);
+    for (let moments = 0; moments < 12; moments++) {
+      const cancel = new AbortController();
+      const onProgress = () => cancel.abort(new Error("enough"));
+      const first = engine.generate(request(textPrompt("one"), {}, { signal: cancel.signal, onProgress }));
+      await first.catch(() => undefined); // no more turns of the queue than needed
+      for (let i = 0; i < moments; i++) await Promise.resolve();
+      const { sequences } = await engine.generate(request(textPrompt("two"), { maxNewTokens: 1 }));
+      expect(sequences[0].ids).toHaveLength(1);
+    }
+    await engine.dispose();
+  });
+
+  it("fails what waits when the device fails outside of a step, and goes on afterwards", async () => {
+    const spy = Object.create(network) as Network;
+    let broken = true;
+    Object.assign(spy, {
+      description,
+      createCache: (...args: Parameters<Network["createCache"]>) => {
+        const cache = network.createCache(...args);
+        const copyPage = cache.copyPage.bind(cache);
+        cache.copyPage = (from, to) => {
+          if (broken) throw new Error("the device is gone");
+          copyPage(from, to);
+        };
+        return cache;
+      },
+      step: network.step.bind(network),
+    });
+    const engine = new Engine(spy, tokenizer, sizes);
+    const several = { doSample: true, numReturnSequences: 2, seed: 1 };
+    await expect(engine.generate(request(textPrompt("one two three"), several))).rejects.toThrow("gone");
+    broken = false;
+    const { sequences } = await engine.generate(request(textPrompt("one two three"), several));
+    expect(sequences).toHaveLength(2);
+    await engine.dispose();
+  });
+
   it("a callback that throws fails its own request only", async () => {
     const engine = new Engine(network, tokenizer, sizes);
     const bad = engine.generate(

@@ -74,9 +74,7 @@ export class Engine {
     this.#checkLength(prompt.ids.length, limits.mostTokens - 1);
     const job = new Job({ ...request, signal: this.#signal(request.signal) }, limits, this.#tokenizer);
     this.#jobs.push(job);
-    this.#running ??= this.#loop().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#loop();
     return job.result;
   }
 
@@ -146,21 +144,34 @@ export class Engine {
     this.#cache.dispose();
   }
 
-  /** Turns until no job is left: each turn encodes one tile, or computes one step, or both. */
+  /** Takes turns until no job is left: each encodes one tile, or computes one step, or both. */
   async #loop(): Promise<void> {
     const slices = new TimeSlices();
     await Promise.resolve(); // let callers that ask in one go be in the first step together
     while (this.#jobs.length > 0) {
-      for (const job of [...this.#jobs]) {
-        const { signal } = job.request;
-        if (signal?.aborted) this.#fail(job, signal.reason);
+      try {
+        await this.#turn();
+      } catch (reason) {
+        // Nobody's request in particular: a device that is gone, say. None may wait for ever.
+        for (const job of [...this.#jobs]) this.#fail(job, reason);
       }
-      this.#startJobs();
-      const encoded = await this.#encodeNext();
-      const stepped = await this.#step();
-      const stuck = this.#jobs[0];
-      if (!encoded && !stepped && stuck) this.#fail(stuck, new Error("the scheduler found nothing to do"));
       await slices.breathe();
+    }
+    // At once, not when the promise settles: a request that comes in between would wait for ever.
+    this.#running = undefined;
+  }
+
+  async #turn(): Promise<void> {
+    for (const job of [...this.#jobs]) {
+      const { signal } = job.request;
+      if (signal?.aborted) this.#fail(job, signal.reason);
+    }
+    const oldest = this.#jobs[0]; // what comes during this turn has its chance in the next
+    this.#startJobs();
+    const encoded = await this.#encodeNext();
+    const stepped = await this.#step();
+    if (!encoded && !stepped && oldest && oldest === this.#jobs[0]) {
+      this.#fail(oldest, new Error("the scheduler found nothing to do"));
     }
   }
 
