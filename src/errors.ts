@@ -6,15 +6,13 @@
 /** The common ancestor: `catch (e) { if (e instanceof InternVLError) … }`. `code` is stable, `message` is for people. */
 export abstract class InternVLError extends Error {
   abstract readonly code: string;
-
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = new.target.name;
-  }
+  // Each class writes its name out, for minified code calls classes something else.
+  abstract override readonly name: string;
 }
 
 /** A file or folder that should be there is not, or is not what it should be (a regular file, inside its folder). */
 export class FileError extends InternVLError {
+  override readonly name = "FileError";
   readonly code = "FILE";
   readonly file: string;
 
@@ -26,6 +24,7 @@ export class FileError extends InternVLError {
 
 /** A file of a checkpoint breaks its format. `where` names the tensor, field or byte range when one is to blame. */
 export class CheckpointError extends InternVLError {
+  override readonly name = "CheckpointError";
   readonly code = "CHECKPOINT";
   readonly file: string;
   readonly where: string | undefined;
@@ -39,6 +38,7 @@ export class CheckpointError extends InternVLError {
 
 /** `config.json` describes something this library does not run, or contradicts itself. */
 export class ConfigError extends InternVLError {
+  override readonly name = "ConfigError";
   readonly code = "CONFIG";
   /** The path of the field to blame, for example `llm_config.num_attention_heads`. */
   readonly field: string;
@@ -51,6 +51,7 @@ export class ConfigError extends InternVLError {
 
 /** A tokenizer file cannot be read, or text or ids cannot be turned into the other. */
 export class TokenizerError extends InternVLError {
+  override readonly name = "TokenizerError";
   readonly code = "TOKENIZER";
   readonly file: string;
 
@@ -62,6 +63,7 @@ export class TokenizerError extends InternVLError {
 
 /** Bytes that should be a picture or a clip are not one, or are one beyond the limits. */
 export class MediaError extends InternVLError {
+  override readonly name = "MediaError";
   readonly code = "MEDIA";
   /** What was being read: a path, a URL, or `bytes`. */
   readonly source: string;
@@ -74,6 +76,7 @@ export class MediaError extends InternVLError {
 
 /** The hub refused, vanished, or sent something other than what it promised. */
 export class HubError extends InternVLError {
+  override readonly name = "HubError";
   readonly code = "HUB";
   readonly repository: string;
   readonly file: string | undefined;
@@ -105,6 +108,7 @@ export type DownloadFailure =
 
 /** A file of a checkpoint could not be had from its address. */
 export class DownloadError extends InternVLError {
+  override readonly name = "DownloadError";
   readonly code = "DOWNLOAD";
   readonly url: string;
   readonly reason: DownloadFailure;
@@ -125,6 +129,7 @@ export class DownloadError extends InternVLError {
 
 /** An option is out of its range, or asks for something that cannot be honoured. */
 export class OptionError extends InternVLError {
+  override readonly name = "OptionError";
   readonly code = "OPTION";
   readonly option: string;
   readonly value: unknown;
@@ -138,11 +143,13 @@ export class OptionError extends InternVLError {
 
 /** The question and its pictures do not belong together: more `<image>` marks than pictures, or fewer. */
 export class PromptError extends InternVLError {
+  override readonly name = "PromptError";
   readonly code = "PROMPT";
 }
 
 /** The prompt is longer than the model's context. */
 export class ContextLengthError extends InternVLError {
+  override readonly name = "ContextLengthError";
   readonly code = "CONTEXT_LENGTH";
   readonly tokens: number;
   readonly limit: number;
@@ -156,16 +163,19 @@ export class ContextLengthError extends InternVLError {
 
 /** Tensors of the wrong shape met each other: the message says what was wanted and what came. */
 export class ShapeError extends InternVLError {
+  override readonly name = "ShapeError";
   readonly code = "SHAPE";
 }
 
 /** A NaN reached the logits. */
 export class NumericError extends InternVLError {
+  override readonly name = "NumericError";
   readonly code = "NUMERIC";
 }
 
 /** The device asked for is not here, or cannot do what was asked. */
 export class DeviceError extends InternVLError {
+  override readonly name = "DeviceError";
   readonly code = "DEVICE";
   readonly device: string;
 
@@ -177,6 +187,7 @@ export class DeviceError extends InternVLError {
 
 /** A model would not fit into the memory that is free. */
 export class MemoryError extends InternVLError {
+  override readonly name = "MemoryError";
   readonly code = "MEMORY";
   /** Bytes. */
   readonly needed: number;
@@ -191,6 +202,7 @@ export class MemoryError extends InternVLError {
 
 /** The model was disposed, and then used. */
 export class DisposedError extends InternVLError {
+  override readonly name = "DisposedError";
   readonly code = "DISPOSED";
 }
 

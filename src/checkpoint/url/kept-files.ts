@@ -83,11 +83,10 @@ export class KeptFiles {
       // A folder that another page has just removed is nothing to speak of.
       if ((error as Error).name !== "QuotaExceededError" || this.#full) return;
       this.#full = true;
-      const { quota, usage } = await navigator.storage.estimate();
-      const allowed =
-        quota === undefined ? "no more" : `${gigabytes(quota)}, of which ${gigabytes(usage ?? 0)} are used`;
+      // What browsers say of the quota is not what they hold a page to; of the use, it is.
+      const { usage = 0 } = await navigator.storage.estimate();
       notify(
-        `the browser allows this page ${allowed}: the rest of the checkpoint is not kept, and is downloaded again at the next visit; clearCheckpointCache() makes room`,
+        `the browser keeps no more for this page than the ${(usage / 1e6).toFixed(0)} MB it has: the rest of the checkpoint is downloaded again at the next visit; clearCheckpointCache() makes room`,
         this.#onNotice,
       );
     }
@@ -122,8 +121,4 @@ function toBase64(bytes: Uint8Array): string {
 
 export function fromBase64(text: string): Uint8Array {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

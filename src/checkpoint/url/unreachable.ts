@@ -4,8 +4,20 @@ import { shownAddress } from "./address.ts";
 
 /** What to say when the retries are used up. */
 export function unreachable(url: URL, error: TransientError, attempts: number): DownloadError {
-  const problem = `${error.message}; tried ${attempts} times. Check the address and the network, and load again`;
+  const page = (globalThis as { location?: Location }).location;
+  const forbids =
+    error.status === undefined && page && page.origin !== url.origin
+      ? `. If the server is there, ${corsRemedy(page.origin)}`
+      : "";
+  const problem = `${error.message}; tried ${attempts} times. Check the address and the network, and load again${forbids}`;
   return new DownloadError(shownAddress(url), "unreachable", problem, { cause: error, status: error.status });
+}
+
+function corsRemedy(origin: string): string {
+  return (
+    `it does not let pages of ${origin} read it: let it send Access-Control-Allow-Origin ` +
+    "(and Access-Control-Expose-Headers: ETag, Content-Range), or serve the folder beside the page"
+  );
 }
 
 /**
@@ -27,11 +39,7 @@ export async function forbidden(
   }
   if (page.origin === url.origin) return undefined;
   if (await answersBlindly(url, get)) {
-    return failure(
-      "cors",
-      `its server does not let pages of ${page.origin} read it: let it send Access-Control-Allow-Origin ` +
-        "(and Access-Control-Expose-Headers: ETag, Content-Range), or serve the folder beside the page",
-    );
+    return failure("cors", `its server answers, but ${corsRemedy(page.origin)}`);
   }
   if (page.protocol === "https:" && url.protocol === "http:") {
     return failure("cors", "a page that came by https: may not read http: addresses; give an https: address");
@@ -39,7 +47,10 @@ export async function forbidden(
   return undefined;
 }
 
-/** Whether anything answers, when the answer is to stay closed: then it is only the page that may not read it. */
+/**
+ * Whether anything answers, when the answer is to stay closed: then it is only the page that may not read it. An isolated
+ * page may not even ask this.
+ */
 async function answersBlindly(url: URL, get: typeof fetch): Promise<boolean> {
   try {
     const signal = AbortSignal.timeout(5000);

@@ -39,8 +39,9 @@ export async function openUrlFolder(
   const label = source instanceof URL ? shownAddress(source) : source.label;
   const addressOf = addressFinder(source);
   const closing = new AbortController();
+  const patience = { attempts: 5, delayMilliseconds: 500, stallMilliseconds: 20_000, ...options.patience };
   const server: Server = {
-    patience: { attempts: 5, delayMilliseconds: 500, stallMilliseconds: 20_000, ...options.patience },
+    patience,
     signal: options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal,
     fetch: options.fetch ?? ((...request) => fetch(...request)),
   };
@@ -48,20 +49,23 @@ export async function openUrlFolder(
   const progress = new DownloadProgress(options.onProgress);
   const blocks = new Blocks();
   const files = new Map<string, Promise<OpenFile | DownloadError>>();
+  let serverAway = false;
 
   async function open(name: string): Promise<OpenFile | DownloadError> {
     const url = addressOf(name);
     if (!url) return new DownloadError(`${label}/${name}`, "missing", "there is no address of this file");
+    const known = await keptFiles?.facts(url);
     let facts: RemoteFacts;
     try {
-      facts = await openRemote(server, url);
+      // Where the file was kept, a server that is away need not be waited for, and not once more for each file.
+      if (known && serverAway) facts = known;
+      else
+        facts = await openRemote(known ? { ...server, patience: { ...patience, attempts: 1 } } : server, url);
     } catch (error) {
       if (!(error instanceof DownloadError)) throw error;
-      const known = unanswered.has(error.reason) ? await keptFiles?.facts(url) : undefined;
-      if (!known) {
-        if (absent.has(error.reason)) return error;
-        throw error;
-      }
+      if (absent.has(error.reason)) return error;
+      if (!known || !unanswered.has(error.reason)) throw error;
+      serverAway = true;
       facts = known;
     }
     const kept = await keptFiles?.file(url, facts);
