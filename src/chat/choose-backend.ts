@@ -2,27 +2,34 @@ import type { Backend, Precision } from "../backend/backend.ts";
 import { CpuBackend } from "../backend/cpu/backend.ts";
 import { openMachine } from "../backend/cpu/open-machine.ts";
 import { ReferenceBackend } from "../backend/reference/backend.ts";
+import { WebGpuBackend } from "../backend/webgpu/backend.ts";
+import { mayHaveGraphics, openDevice, type WebGpuDevice } from "../backend/webgpu/device.ts";
 import { DeviceError, OptionError } from "../errors.ts";
 import { notify, type OnNotice } from "../notice.ts";
 
 /** Where a model runs, and how it is held there. */
 export interface BackendOptions {
   /**
-   * "cpu": C kernels, native where they were built, else as WebAssembly. "reference": the same in plain TypeScript, slow.
-   * "auto" takes the fastest there is. Default "auto". The environment variable INTERNVL_CPU forces kernels of "cpu":
-   * "native", "wasm", or one variant of either ("baseline", "avx2", "avx512", "avx512bf16", "amx"; "simd128", "relaxed").
+   * "webgpu": a graphics card; Node needs the package `webgpu`. "cpu": C kernels, native where they were built, else as
+   * WebAssembly. "reference": the same in plain TypeScript, slow. "auto" takes the fastest there is, never a WebGPU
+   * adapter that computes in software. Default "auto".
+   *
+   * The environment variable INTERNVL_CPU forces kernels of "cpu": "native", "wasm", or one variant of either
+   * ("baseline", "avx2", "avx512", "avx512bf16", "amx"; "simd128", "relaxed"). INTERNVL_WEBGPU is made of words with
+   * commas between: "stock" (no optional feature), "portable" (kernels that run everywhere), "adapter=NAME",
+   * "memory=BYTES" (as if the device had so much), "variant=TEXT" (kernels with TEXT in their key).
    */
-  device?: "auto" | "cpu" | "reference";
+  device?: "auto" | "webgpu" | "cpu" | "reference";
   /** "f32" keeps activations f32 throughout; "fast" rounds the operands of matrix products to 16 bits. Default "fast". */
   precision?: Precision;
   /**
-   * How the language model's weights are held: as the checkpoint has them, or quantised at load to 8 or 4 bits ("cpu").
+   * How the language model's weights are held: as the checkpoint has them, or quantised at load to 8 or 4 bits ("webgpu", "cpu").
    * Default "checkpoint".
    */
   weights?: "checkpoint" | "int8" | "int4";
 }
 
-const devices: readonly string[] = ["auto", "cpu", "reference"];
+const devices: readonly string[] = ["auto", "webgpu", "cpu", "reference"];
 const weightFormats: readonly string[] = ["checkpoint", "int8", "int4"];
 
 /** The backend that the options ask for. @throws DeviceError when it is not there, OptionError when it can not do that. */
@@ -37,6 +44,13 @@ export async function chooseBackend(options: BackendOptions & { onNotice?: OnNot
   if (!weightFormats.includes(weights)) {
     throw new OptionError("weights", weights, `must be one of ${weightFormats.join(", ")}`);
   }
+  const graphics =
+    device === "webgpu"
+      ? await openNamed(options.onNotice)
+      : device === "auto"
+        ? await openGraphics()
+        : undefined;
+  if (graphics) return new WebGpuBackend(graphics, precision, weights);
   if (device !== "reference") {
     const opened = await openMachine();
     if (!("absent" in opened)) {
@@ -50,4 +64,26 @@ export async function chooseBackend(options: BackendOptions & { onNotice?: OnNot
     throw new OptionError("weights", weights, 'device "reference" holds weights as the checkpoint has them');
   }
   return new ReferenceBackend(precision);
+}
+
+/** The adapter that was asked for by name; software will do. */
+async function openNamed(onNotice: OnNotice | undefined): Promise<WebGpuDevice> {
+  const device = await openDevice();
+  if (device.isSoftware) {
+    notify(`${device.name} computes in software: right, but slower than device "cpu"`, onNotice);
+  }
+  return device;
+}
+
+/** A real adapter, where there is one. */
+async function openGraphics(): Promise<WebGpuDevice | undefined> {
+  if (!(await mayHaveGraphics())) return undefined;
+  try {
+    const device = await openDevice();
+    if (!device.isSoftware) return device;
+    device.destroy();
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+  }
+  return undefined;
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ReferenceBackend } from "../../src/backend/reference/backend.ts";
+import type { LoadOptions } from "../../src/chat/load.ts";
 import { loadDescription } from "../../src/checkpoint/checkpoint.ts";
 import { openFolder } from "../../src/checkpoint/folder.node.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
@@ -22,15 +23,22 @@ import {
 } from "./golden.ts";
 import "./to-be-allclose.ts";
 
-/** Everything that is expected of a golden model with f32 activations, through the public face. */
-export function describeGolden(name: string): void {
-  describe(name, () => {
+/**
+ * Everything that is expected of a golden model with f32 activations, through the public face.
+ * @param prepare what must be done before it is loaded
+ */
+export function describeGolden(
+  name: string,
+  { device, prepare }: { device?: LoadOptions["device"]; prepare?: () => void } = {},
+): void {
+  describe(device ? `${name} on ${device}` : name, () => {
     const golden = readGolden(name);
     let model: InternVL;
     let features: Float32Array;
 
     beforeAll(async () => {
-      model = await loadGolden(name, "f32");
+      prepare?.();
+      model = await loadGolden(name, "f32", device);
       features = await model.encodeImages(golden.tiles);
     }, loadTimeout);
     afterAll(() => model.dispose());

@@ -75,9 +75,13 @@ function channelsLast({ shape, data }: GoldenTensor): Uint8Array[] {
   );
 }
 
-/** A golden model in the plain backend. */
-export function loadGolden(model: string, precision: LoadOptions["precision"]): Promise<InternVL> {
-  return InternVL.load(goldenFolder(model), { device: "reference", precision });
+/** A golden model, in the plain backend unless said otherwise. */
+export function loadGolden(
+  model: string,
+  precision: LoadOptions["precision"],
+  device: LoadOptions["device"] = "reference",
+): Promise<InternVL> {
+  return InternVL.load(goldenFolder(model), { device, precision, onNotice: () => {} });
 }
 
 /**

@@ -1,0 +1,114 @@
+import type { TensorStore } from "../../checkpoint/tensor-store.ts";
+import { MemoryError } from "../../errors.ts";
+import type { Graph } from "../../graph/recorder.ts";
+import type { CacheLayout, Weight } from "../../graph/tensor.ts";
+import type { OnProgress } from "../../progress.ts";
+import type { Backend, LoadedWeights, Precision, Program } from "../backend.ts";
+import { cacheType, WebGpuCache } from "./cache.ts";
+import type { WebGpuDevice } from "./device.ts";
+import { statusStride } from "./encoded.ts";
+import { statusWords } from "./lower/dispatch.ts";
+import { Arena, DeviceMemory, usage } from "./memory.ts";
+import { Pipelines } from "./pipelines.ts";
+import { WebGpuProgram } from "./program.ts";
+import { Uploader } from "./upload.ts";
+import { type HeldWeights, planBytes } from "./weight-plan.ts";
+import { fillWeight, planWeights, WebGpuWeights } from "./weights.ts";
+
+/** A graphics card, or whatever else WebGPU gives. */
+export class WebGpuBackend implements Backend {
+  readonly name = "webgpu";
+  readonly device: WebGpuDevice;
+  readonly precision: Precision;
+  readonly memory: DeviceMemory;
+  readonly pipelines: Pipelines;
+  readonly arena: Arena;
+  readonly status: GPUBuffer;
+  readonly #held: HeldWeights;
+
+  constructor(device: WebGpuDevice, precision: Precision, held: HeldWeights = "checkpoint") {
+    this.device = device;
+    this.precision = precision;
+    this.#held = held;
+    this.memory = new DeviceMemory(device);
+    this.pipelines = new Pipelines(device);
+    this.arena = new Arena(this.memory);
+    const statusBytes = statusStride * Object.keys(statusWords).length;
+    const flags = usage.storage | usage.copySource | usage.copyTarget;
+    this.status = this.memory.allocate("status", statusBytes, flags);
+  }
+
+  async loadWeights(
+    weights: readonly Weight[],
+    store: TensorStore,
+    { signal, onProgress }: { signal?: AbortSignal; onProgress?: OnProgress } = {},
+  ): Promise<LoadedWeights> {
+    const loaded = await this.#allocate(weights, store);
+    const uploader = new Uploader(this.device, this.memory);
+    try {
+      for (const [i, weight] of weights.entries()) {
+        signal?.throwIfAborted();
+        await fillWeight(weight, loaded.get(weight), store, uploader, signal);
+        onProgress?.({ phase: "load", file: weight.name, loaded: i + 1, total: weights.length });
+      }
+      await this.device.gpu.queue.onSubmittedWorkDone();
+      this.device.check();
+    } catch (error) {
+      loaded.dispose();
+      throw error;
+    } finally {
+      uploader.dispose();
+    }
+    return loaded;
+  }
+
+  createCache(layout: CacheLayout, pages: number): WebGpuCache {
+    return new WebGpuCache(
+      this.device,
+      this.memory,
+      layout,
+      pages,
+      cacheType(this.device, this.precision, layout),
+    );
+  }
+
+  prepare(graph: Graph, weights: LoadedWeights): Promise<Program> {
+    if (!(weights instanceof WebGpuWeights)) throw new TypeError("these weights belong to another backend");
+    return WebGpuProgram.prepare(graph, weights, this);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.device.destroy();
+  }
+
+  #plans(weights: readonly Weight[], store: TensorStore, held: HeldWeights) {
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.device.limits;
+    const bindingLimit = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    return planWeights(weights, store, { held, precision: this.precision, bindingLimit });
+  }
+
+  /**
+   * Takes all memory that weights need, before anything is read.
+   * @throws MemoryError naming the weights that would fit, when the device has not so much
+   */
+  async #allocate(weights: readonly Weight[], store: TensorStore): Promise<WebGpuWeights> {
+    const plans = this.#plans(weights, store, this.#held);
+    const needed = planBytes(plans.values());
+    const fitsIn = (free: number) => {
+      const smaller = (["int8", "int4"] as const).filter(
+        (held) => planBytes(this.#plans(weights, store, held).values()) <= Math.min(free, needed - 1),
+      );
+      const fitting = smaller.map((held) => `weights: "${held}"`).join(" or ");
+      return fitting ? `load with ${fitting}` : 'take a smaller model, or device "cpu"';
+    };
+    const free = await this.device.freeMemory();
+    if (needed > free) throw new MemoryError(needed, free, fitsIn(free));
+    const loaded = new WebGpuWeights(this.memory);
+    const { gpu } = this.device;
+    gpu.pushErrorScope("out-of-memory");
+    for (const [weight, plan] of plans) loaded.allocate(weight, plan);
+    if ((await gpu.popErrorScope()) === null) return loaded;
+    loaded.dispose();
+    throw new MemoryError(needed, needed - 1, fitsIn(needed - 1));
+  }
+}

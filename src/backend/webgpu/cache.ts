@@ -1,0 +1,66 @@
+import type { CacheLayout } from "../../graph/tensor.ts";
+import type { KeyValueCache } from "../backend.ts";
+import type { WebGpuDevice } from "./device.ts";
+import { type DeviceMemory, usage } from "./memory.ts";
+
+/** How keys and values are kept: f16 two a u32, or f32. */
+export type CacheType = "f16" | "f32";
+
+/** Keys and values in two buffers a layer, each `[pages * pageSize, keyValueHeads * headSize]`. */
+export class WebGpuCache implements KeyValueCache {
+  readonly layout: CacheLayout;
+  readonly pages: number;
+  readonly type: CacheType;
+  readonly keys: readonly GPUBuffer[];
+  readonly values: readonly GPUBuffer[];
+  readonly #device: WebGpuDevice;
+  readonly #memory: DeviceMemory;
+  readonly #pageBytes: number;
+  /** A copy inside one buffer goes by way of this. */
+  #between: GPUBuffer | undefined;
+
+  constructor(
+    device: WebGpuDevice,
+    memory: DeviceMemory,
+    layout: CacheLayout,
+    pages: number,
+    type: CacheType,
+  ) {
+    this.layout = layout;
+    this.pages = pages;
+    this.type = type;
+    this.#device = device;
+    this.#memory = memory;
+    this.#pageBytes = layout.pageSize * layout.keyValueHeads * layout.headSize * (type === "f16" ? 2 : 4);
+    const flags = usage.storage | usage.copySource | usage.copyTarget;
+    const buffers = (what: string) =>
+      Array.from({ length: layout.layers }, (_, layer) =>
+        memory.allocate(`${what} ${layer}`, this.#pageBytes * pages, flags),
+      );
+    this.keys = buffers("keys");
+    this.values = buffers("values");
+  }
+
+  copyPage(from: number, to: number): void {
+    const bytes = this.#pageBytes;
+    this.#between ??= this.#memory.allocate("page", bytes, usage.copySource | usage.copyTarget);
+    const encoder = this.#device.gpu.createCommandEncoder();
+    for (const buffer of [...this.keys, ...this.values]) {
+      encoder.copyBufferToBuffer(buffer, from * bytes, this.#between, 0, bytes);
+      encoder.copyBufferToBuffer(this.#between, 0, buffer, to * bytes, bytes);
+    }
+    this.#device.gpu.queue.submit([encoder.finish()]);
+  }
+
+  dispose(): void {
+    for (const buffer of [...this.keys, ...this.values]) this.#memory.free(buffer);
+    if (this.#between) this.#memory.free(this.#between);
+    this.#between = undefined;
+  }
+}
+
+/** f16 where numbers may be rounded, the device has 16-bit floats, and pairs of columns turn together. */
+export function cacheType(device: WebGpuDevice, precision: "fast" | "f32", layout: CacheLayout): CacheType {
+  const half = precision === "fast" && device.features.has("shader-f16") && layout.headSize % 4 === 0;
+  return half ? "f16" : "f32";
+}

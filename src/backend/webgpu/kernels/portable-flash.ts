@@ -1,0 +1,61 @@
+/**
+ * Attention for every device, f32 throughout: an invocation takes one query row (of heads over 96 columns, one half of
+ * its output), keeps query and sums in registers and walks over the keys, `unroll` at a time, with a running maximum
+ * (Dao et al. 2022, arXiv 2205.14135). Invocations of a workgroup walk over the same keys, so reads meet in the cache;
+ * there is no workgroup memory and no barrier, which cost software adapters most.
+ */
+export interface PortableFlashParts {
+  readonly headSize: number;
+  readonly unroll: number;
+  /**
+   * Defines `count` (keys this row sees) from `row`, and returns from `main` where the row is none. `queryAt`: an
+   * expression of the vec4f at quarter i of the row; `place`: of where key and value of position `p` begin; `keyAt` and
+   * `valueAt`: of their quarter i (text).
+   */
+  readonly begin: string;
+  readonly queryAt: (i: number) => string;
+  readonly place: (position: string) => string;
+  readonly keyAt: (place: string, i: string) => string;
+  readonly valueAt: (place: string, i: string) => string;
+  /** Stores the vec4f `value` at quarter i. */
+  readonly store: (i: string, value: string) => string;
+}
+
+const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+const lines = (count: number, line: (i: number) => string) => range(count).map(line).join("\n");
+
+export const portableThreads = 64;
+
+/** Invocations that share a query row. */
+export const portableHalves = (headSize: number) => (headSize > 96 ? 2 : 1);
+
+/** The body of `main`, after `row` and `half` are defined. */
+export function portableFlash(parts: PortableFlashParts): string {
+  const { headSize, unroll, begin, queryAt, place, keyAt, valueAt, store } = parts;
+  const quarters = headSize / 4;
+  const own = quarters / portableHalves(headSize);
+  const column = (i: number) => (own === quarters ? `${i}u` : `half * ${own}u + ${i}u`);
+  const sum = (term: (u: number) => string) => range(unroll).map(term).join(" + ");
+  return `${begin}
+const factor = ${Math.fround(Math.LOG2E / Math.sqrt(headSize))}f;
+${lines(quarters, (i) => `let q${i} = ${queryAt(i)} * factor;`)}
+${lines(own, (i) => `var o${i} = vec4f(0.0);`)}
+var largest = -3e38f;
+var total = 0.0;
+for (var first = 0u; first < count; first += ${unroll}u) {
+  ${lines(unroll, (u) => `let at${u} = ${place(u === 0 ? "first" : `min(first + ${u}u, count - 1u)`)};`)}
+  ${lines(
+    unroll,
+    (u) => `var s${u} = 0.0;
+  ${lines(quarters, (i) => `s${u} += dot(q${i}, ${keyAt(`at${u}`, `${i}u`)});`)}`,
+  )}
+  ${lines(unroll - 1, (u) => `s${u + 1} = select(-3e38f, s${u + 1}, first + ${u + 1}u < count);`)}
+  let most = ${range(unroll).reduce((inner, u) => `max(${inner}, s${u})`, "largest")};
+  let kept = exp2(largest - most);
+  largest = most;
+  ${lines(unroll, (u) => `s${u} = exp2(s${u} - most);`)}
+  total = total * kept + (${sum((u) => `s${u}`)});
+  ${lines(own, (i) => `o${i} = o${i} * kept + (${sum((u) => `s${u} * ${valueAt(`at${u}`, column(i))}`)});`)}
+}
+${lines(own, (i) => store(column(i), `o${i} / total`))}`;
+}

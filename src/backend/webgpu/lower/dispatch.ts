@@ -1,0 +1,50 @@
+import type { Tensor, Weight } from "../../../graph/tensor.ts";
+import type { Precision } from "../../backend.ts";
+import type { CacheType } from "../cache.ts";
+import type { WebGpuDevice } from "../device.ts";
+import type { Kernel, Workgroups } from "../kernel.ts";
+import type { PlacedWeight } from "../weights.ts";
+
+/** Where a binding finds its bytes. */
+export type Place =
+  /** A range of the memory that programs share: inputs, constants, activations, scratch. */
+  | { readonly in: "arena"; readonly offset: number; readonly bytes: number }
+  | { readonly in: "buffer"; readonly buffer: GPUBuffer }
+  | { readonly in: "cache"; readonly part: "keys" | "values"; readonly layer: number }
+  | { readonly in: "status"; readonly word: StatusWord };
+
+/** What a kernel can report: an id beyond its table, or an activation beyond f16. */
+export const statusWords = { badId: 0, overflow: 1 } as const;
+export type StatusWord = (typeof statusWords)[keyof typeof statusWords];
+
+/** A word of the uniform. */
+export type SizeWord = number | { readonly f32: number };
+
+/** One dispatch of a kernel: its bindings but the uniform, and the words of that. */
+export interface Dispatch {
+  readonly kernel: Kernel;
+  readonly places: readonly Place[];
+  readonly sizes: readonly SizeWord[];
+  readonly workgroups: Workgroups;
+}
+
+/** What an operation's lowering knows of where things are, and what the device can do. */
+export interface Lowering {
+  readonly device: WebGpuDevice;
+  readonly precision: Precision;
+  readonly cacheType: CacheType;
+  place(tensor: Tensor): Place;
+  weight(weight: Weight): PlacedWeight;
+  /** A vector or table in f32. */
+  vector(weight: Weight): Place;
+  /** Memory of one operation's own, `bytes` long; each call gives another range. */
+  scratch(bytes: number): Place;
+}
+
+export const status = (word: StatusWord): Place => ({ in: "status", word });
+export const inBuffer = (buffer: GPUBuffer): Place => ({ in: "buffer", buffer });
+
+/** Stride and first element of a tensor in its storage. */
+export function strides(tensor: Tensor): [stride: number, first: number] {
+  return [tensor.storage.columns, tensor.firstColumn];
+}

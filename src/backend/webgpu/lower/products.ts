@@ -1,0 +1,81 @@
+import type { GatedMatmul, Matmul } from "../../../graph/operations.ts";
+import type { Tensor } from "../../../graph/tensor.ts";
+import { plainProduct, plainProductWorkgroups } from "../kernels/plain-product.wgsl.ts";
+import type { ProductOptions } from "../kernels/product.ts";
+import type { PlacedPart, PlacedWeight } from "../weights.ts";
+import { type Dispatch, inBuffer, type Lowering, type Place, strides } from "./dispatch.ts";
+
+/** A dispatch for each part of the weight: each makes columns of the output. */
+export function lowerMatmul(operation: Matmul, on: Lowering): Dispatch[] {
+  const { input, activation, residual, output } = operation;
+  const weight = on.weight(operation.weight);
+  const { bias, scale, table } = operation;
+  const epilogue = { bias: !!bias, activation, scale: !!scale, residual: !!residual, table: !!table };
+  const after: Place[] = [
+    ...(bias ? [on.vector(bias)] : []),
+    ...(scale ? [on.vector(scale)] : []),
+    ...(residual ? [on.place(residual)] : []),
+    ...(table ? [on.vector(table)] : []),
+  ];
+  return weight.parts.map((part) => {
+    const { columns, format } = weight;
+    const { kernel, workgroups } = chooseProduct(
+      { columns, outputs: part.rows, format, epilogue },
+      input.rows,
+    );
+    return {
+      kernel,
+      places: [on.place(input), ...weightPlaces([part]), ...after, on.place(output)],
+      sizes: [
+        ...productSizesOf(input, output, residual, table?.rows ?? 1, part.firstRow),
+        columns,
+        part.rows,
+      ],
+      workgroups,
+    };
+  });
+}
+
+export function lowerGatedMatmul({ input, gate, up, output }: GatedMatmul, on: Lowering): Dispatch[] {
+  const gates = on.weight(gate);
+  const ups = on.weight(up);
+  checkAlike(gates, ups);
+  return gates.parts.map((part, i) => {
+    const { columns, format } = gates;
+    const options = { columns, outputs: part.rows, format, gated: true };
+    const { kernel, workgroups } = chooseProduct(options, input.rows);
+    return {
+      kernel,
+      places: [on.place(input), ...weightPlaces([part, ups.parts[i]]), on.place(output)],
+      sizes: [...productSizesOf(input, output, undefined, 1, part.firstRow), columns, part.rows],
+      workgroups,
+    };
+  });
+}
+
+/** Two weights that one kernel reads side by side lie alike: they have the same sizes and come from one checkpoint. */
+function checkAlike(gate: PlacedWeight, up: PlacedWeight): void {
+  if (gate.format !== up.format) throw new Error(`a gate in ${gate.format} beside ${up.format}`);
+}
+
+function chooseProduct(options: ProductOptions, rows: number) {
+  return { kernel: plainProduct(options), workgroups: plainProductWorkgroups(rows, options.outputs) };
+}
+
+/** All values, then all scales. */
+function weightPlaces(parts: readonly PlacedPart[]): Place[] {
+  const scales = parts.flatMap((part) => (part.scales ? [inBuffer(part.scales)] : []));
+  return [...parts.map(({ values }) => inBuffer(values)), ...scales];
+}
+
+/** The words of `productSizes`. */
+function productSizesOf(
+  input: Tensor,
+  output: Tensor,
+  residual: Tensor | undefined,
+  tableRows: number,
+  firstRow: number,
+): number[] {
+  const after = residual ? strides(residual) : [0, 0];
+  return [input.rows, ...strides(input), ...strides(output), ...after, tableRows, firstRow];
+}
