@@ -15,7 +15,8 @@ import "../test/support/to-be-allclose.ts";
 import { openBrowser, problemsOf } from "./support/browser.ts";
 import { openHarness, serveHarness } from "./support/serve.ts";
 
-const devices = ["cpu"] as const;
+/** Kernels as WebAssembly in threads, and WGSL on the software adapter that comes with Chromium. */
+const devices = ["cpu", "webgpu"] as const;
 
 let browser: Browser;
 let harness: RangeServer;

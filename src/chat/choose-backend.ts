@@ -48,7 +48,7 @@ export async function chooseBackend(options: BackendOptions & { onNotice?: OnNot
     device === "webgpu"
       ? await openNamed(options.onNotice)
       : device === "auto"
-        ? await openGraphics()
+        ? await openGraphics(options.onNotice)
         : undefined;
   if (graphics) return new WebGpuBackend(graphics, precision, weights);
   if (device !== "reference") {
@@ -75,15 +75,32 @@ async function openNamed(onNotice: OnNotice | undefined): Promise<WebGpuDevice> 
   return device;
 }
 
-/** A real adapter, where there is one. */
-async function openGraphics(): Promise<WebGpuDevice | undefined> {
-  if (!(await mayHaveGraphics())) return undefined;
+/** A real adapter, where there is one. A page that could have had one is told why it computes elsewhere. */
+async function openGraphics(onNotice: OnNotice | undefined): Promise<WebGpuDevice | undefined> {
+  if (!(await mayHaveGraphics())) {
+    if (inPage())
+      notify(
+        `${elsewhere} this page has no WebGPU, which takes a current browser and an address with https`,
+        onNotice,
+      );
+    return undefined;
+  }
+  let problem: string;
   try {
     const device = await openDevice();
     if (!device.isSoftware) return device;
+    problem = `the adapter, ${device.name}, computes in software itself`;
     device.destroy();
   } catch (error) {
     if (!(error instanceof DeviceError)) throw error;
+    problem = error.message;
   }
+  if (inPage()) notify(`${elsewhere} ${problem}`, onNotice);
   return undefined;
+}
+
+const elsewhere = "the model runs on the processor (WebAssembly), and not on the graphics card:";
+
+function inPage(): boolean {
+  return typeof process === "undefined" || process.versions?.node === undefined;
 }

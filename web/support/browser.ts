@@ -4,22 +4,22 @@ import { type Browser, chromium, type Page } from "playwright-core";
 /** Where distributions put Chromium; the environment variable CHROMIUM names another. */
 const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-/** Without a window; WebGPU on SwiftShader; no calls home. Nothing here may turn the GPU process off. */
+/** Without a window, and without calls home. Nothing here may turn the GPU process off. */
 const flags = [
   "--no-sandbox",
-  "--enable-unsafe-webgpu",
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
   "--no-first-run",
 ];
 
-export async function openBrowser(): Promise<Browser> {
+/** @param webgpu Whether pages have WebGPU, on SwiftShader: without the flag there is no adapter. */
+export async function openBrowser({ webgpu = true } = {}): Promise<Browser> {
   const executablePath = process.env.CHROMIUM ?? places.find((path) => existsSync(path));
   if (!executablePath) {
     throw new Error(`there is no Chromium (${places.join(", ")}): apt-get install chromium, or set CHROMIUM`);
   }
-  return chromium.launch({ executablePath, args: flags });
+  return chromium.launch({ executablePath, args: webgpu ? [...flags, "--enable-unsafe-webgpu"] : flags });
 }
 
 /** What went wrong in a page, as it told: errors nobody caught, and what it wrote on the console as one. */

@@ -1,5 +1,5 @@
 import { factsName, fromBase64, readFacts } from "./kept-files.ts";
-import { openPageStore } from "./store.ts";
+import { openPageStore } from "./open-store.ts";
 
 /** A file of a checkpoint that the browser keeps, whole or in part. */
 export interface CachedFile {

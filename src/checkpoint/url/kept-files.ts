@@ -2,8 +2,9 @@
 
 import { notify, type OnNotice } from "../../notice.ts";
 import { shownAddress } from "./address.ts";
+import { openPageStore } from "./open-store.ts";
 import type { RemoteFacts } from "./server.ts";
-import { openPageStore, type PageStore } from "./store.ts";
+import type { PageStore } from "./store.ts";
 
 /** One file of an address, of one version. */
 export interface KeptFile {

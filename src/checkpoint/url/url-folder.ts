@@ -55,6 +55,8 @@ export async function openUrlFolder(
     const url = addressOf(name);
     if (!url) return new DownloadError(`${label}/${name}`, "missing", "there is no address of this file");
     const known = await keptFiles?.facts(url);
+    if (serverAway && !known)
+      return new DownloadError(shownAddress(url), "missing", "was not kept, and the server is away");
     let facts: RemoteFacts;
     try {
       // Where the file was kept, a server that is away need not be waited for, and not once more for each file.
