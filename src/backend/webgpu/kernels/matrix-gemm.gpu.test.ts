@@ -1,0 +1,140 @@
+import { afterAll, describe, expect, it } from "vitest";
+import { openAdapter, presentAdapters } from "../../../../test/support/adapters.ts";
+import { nullDevice } from "../../../../test/support/null-device.ts";
+import { runProduct } from "../../../../test/support/run-product.ts";
+import "../../../../test/support/to-be-allclose.ts";
+import type { WebGpuDevice } from "../device.ts";
+import { emulatedFragments } from "./fragments.emulated.ts";
+import type { Fragments } from "./fragments.ts";
+import { type MatrixGemmOptions, matrixGemm, matrixGemmWorkgroups, type Tile } from "./matrix-gemm.wgsl.ts";
+
+/** Results go into an array of u32, which holds their bits. */
+const fragments: Fragments = {
+  ...emulatedFragments,
+  store: (array, ...rest) =>
+    emulatedFragments.store(array, ...rest).replace(/=\s*(vec4f\([^;]*\));/, "= bitcast<vec4u>($1);"),
+};
+
+const everything = { bias: true, activation: "gelu", scale: true, residual: true, table: true } as const;
+
+function tile(
+  rows: number,
+  outputs: number,
+  depth: number,
+  [down, across, along] = [1, 1, 1],
+  [buffers, ahead]: [1 | 2, number] = [1, 1],
+): Tile {
+  return { rows, outputs, depth, down, across, along, buffers, ahead };
+}
+
+/** Sizes that divide no tile, every format, and all that a tile can vary in. */
+const cases: (MatrixGemmOptions & { inputRows: number; tile: Tile })[] = [
+  { columns: 72, outputs: 33, format: "f16", input: "f32", inputRows: 33, tile: tile(32, 32, 16, [2, 1, 1]) },
+  {
+    columns: 100,
+    outputs: 33,
+    format: "f16",
+    input: "f32",
+    inputRows: 7,
+    tile: tile(16, 32, 32, [1, 2, 1], [2, 2]),
+    epilogue: everything,
+  },
+  {
+    columns: 128,
+    outputs: 19,
+    format: "int8",
+    input: "f32",
+    inputRows: 9,
+    tile: tile(16, 16, 64, [1, 1, 4]),
+  },
+  {
+    columns: 192,
+    outputs: 40,
+    format: "int4",
+    input: "f32",
+    inputRows: 20,
+    tile: tile(16, 32, 32, [1, 1, 2], [1, 2]),
+  },
+  {
+    columns: 64,
+    outputs: 40,
+    format: "f16",
+    input: "f16",
+    inputRows: 20,
+    gated: true,
+    tile: tile(16, 64, 16, [1, 2, 1]),
+  },
+  {
+    columns: 72,
+    outputs: 20,
+    format: "int4",
+    input: "f16",
+    inputRows: 3,
+    gated: true,
+    tile: tile(16, 32, 32),
+  },
+  {
+    columns: 64,
+    outputs: 5,
+    format: "int8",
+    input: "f16",
+    inputRows: 17,
+    gated: true,
+    tile: tile(16, 32, 32),
+  },
+  { columns: 64, outputs: 40, format: "bf16", input: "f16", inputRows: 1, tile: tile(16, 48, 32) },
+  { columns: 64, outputs: 16, format: "f32", input: "f32", inputRows: 16, tile: tile(16, 16, 32) },
+];
+
+describe("matrixGemm", () => {
+  it.each(cases.map((of) => [matrixGemm(of).key, of] as const))("%s compiles", async (_, options) => {
+    const module = (await nullDevice()).createShaderModule({ code: matrixGemm(options).code });
+    expect((await module.getCompilationInfo()).messages.filter(({ type }) => type === "error")).toEqual([]);
+  });
+});
+
+describe.each(await presentAdapters("lavapipe"))("matrixGemm with emulated fragments on %s", (adapter) => {
+  let opened: Promise<WebGpuDevice> | undefined;
+  const device = () => {
+    opened ??= openAdapter(adapter);
+    return opened;
+  };
+  afterAll(async () => (await opened)?.destroy());
+  const run = async (
+    { inputRows, ...rest }: (typeof cases)[0],
+    firstValue?: number,
+    change?: [string, string],
+  ) => {
+    const options = { ...rest, fragments };
+    const kernel = matrixGemm(options);
+    const code = change ? kernel.code.replace(...change) : kernel.code;
+    if (change) expect(code).not.toBe(kernel.code);
+    return runProduct(await device(), { ...kernel, code }, matrixGemmWorkgroups(options, inputRows), {
+      options,
+      rows: inputRows,
+      halfInput: options.input === "f16",
+      status: options.input === "f32",
+      halves: true,
+      firstValue,
+    });
+  };
+  /** int4 times its scale is rounded to f16. */
+  const tolerance = { f16: 2e-6, f32: 3e-4, bf16: 2e-6, int8: 2e-6, int4: 3e-4 };
+
+  it.each(cases.map((of) => [matrixGemm(of).key, of] as const))("%s", async (_, options) => {
+    const { got, wanted, strays, status } = await run(options);
+    expect(got).toBeAllclose(wanted, { ofRange: tolerance[options.format] });
+    expect(strays).toBe(0);
+    expect(status).toBe(0);
+  });
+
+  it("says when an input does not fit f16", async () => {
+    expect((await run(cases[0], 65504)).status).toBe(0);
+    expect((await run(cases[0], -65536)).status).toBe(1);
+  });
+
+  it("is found out when its last row of fragments reads a row too far", async () => {
+    const { got, wanted } = await run(cases[0], undefined, ["leftFragment + 0u", "leftFragment + 3u"]);
+    expect(got).not.toBeAllclose(wanted, { ofRange: 0.01 });
+  });
+});
