@@ -17,10 +17,12 @@ export interface PagedPrefillPortableOptions {
   readonly cacheType: CacheType;
   /** Keys at a time. */
   readonly unroll: number;
+  /** For software adapters: see `portableFlash`. */
+  readonly rolled: boolean;
 }
 
 export function pagedPrefillPortable(options: PagedPrefillPortableOptions): Kernel {
-  const { heads, keyValueHeads, headSize, pageSize, cacheType, unroll } = options;
+  const { heads, keyValueHeads, headSize, pageSize, cacheType, unroll, rolled } = options;
   const sharing = heads / keyValueHeads;
   const halves = portableHalves(headSize);
   const quarters = headSize / 4;
@@ -48,6 +50,7 @@ let half = item % ${halves}u;
 ${portableFlash({
   headSize,
   unroll,
+  rolled,
   begin: `let token = row / ${sharing}u;
 if (token >= sizes.rows) { return; }
 var b = 0u;
@@ -56,9 +59,9 @@ let count = lengths[b] - (starts[b + 1u] - 1u - token);
 let table = b * sizes.pagesPerSequence;
 let keyValueHead = workgroup.x * ${quarters}u;
 let head = (workgroup.x * ${sharing}u + row % ${sharing}u) * ${quarters}u;
-let own = (sizes.queryFirst + token * sizes.queryStride) / 4u + head;
+let origin = (sizes.queryFirst + token * sizes.queryStride) / 4u + head;
 let to = token * (sizes.outputStride / 4u) + head;`,
-  queryAt: (i) => `query[own + ${i}u]`,
+  queryAt: (i) => `query[origin + ${i}]`,
   place: (position) => `slotOf(table, ${position}) * ${keyValueHeads * quarters}u + keyValueHead`,
   keyAt: cached("keys"),
   valueAt: cached("values"),

@@ -13,10 +13,12 @@ export interface TileAttentionPortableOptions {
   readonly together: boolean;
   /** Keys at a time. */
   readonly unroll: number;
+  /** For software adapters: see `portableFlash`. */
+  readonly rolled: boolean;
 }
 
 export function tileAttentionPortable(options: TileAttentionPortableOptions): Kernel {
-  const { headSize, together, unroll } = options;
+  const { headSize, together, unroll, rolled } = options;
   const { kinds, declarations, names } = tileBindings(together, false);
   const halves = portableHalves(headSize);
   const first = (of: string) => `sizes.${of}First / 4u + head`;
@@ -33,15 +35,16 @@ let half = item % ${halves}u;
 ${portableFlash({
   headSize,
   unroll,
+  rolled,
   begin: `if (row >= sizes.groupRows) { return; }
 let count = sizes.groupRows;
 let base = workgroup.z * count;
 let head = workgroup.x * ${headSize / 4}u;
-let own = ${first("query")} + (base + row) * (sizes.queryStride / 4u);
+let origin = ${first("query")} + (base + row) * (sizes.queryStride / 4u);
 let keyFirst = ${first("key")} + base * (sizes.keyStride / 4u);
 let valueFirst = ${first("value")} + base * (sizes.valueStride / 4u);
 let to = (base + row) * (sizes.outputStride / 4u) + head;`,
-  queryAt: (i) => `${names.query}[own + ${i}u]`,
+  queryAt: (i) => `${names.query}[origin + ${i}]`,
   place: (position) => position,
   keyAt: (place, i) => `${names.key}[keyFirst + ${place} * (sizes.keyStride / 4u) + ${i}]`,
   valueAt: (place, i) => `${names.value}[valueFirst + ${place} * (sizes.valueStride / 4u) + ${i}]`,
