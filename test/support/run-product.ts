@@ -1,4 +1,5 @@
 import { gatedMatmul, matmul } from "../../src/backend/reference/matmul.ts";
+import type { Matrix } from "../../src/backend/reference/matrix.ts";
 import { rmsNorm } from "../../src/backend/reference/norms.ts";
 import { ReferenceWeight } from "../../src/backend/reference/weights.ts";
 import type { WebGpuDevice } from "../../src/backend/webgpu/device.ts";
@@ -101,7 +102,7 @@ export async function runProduct(
   const residual = widened(randomMatrix(rows, outputs, 24), 4, 5);
   const table = randomMatrix(3, outputs, 25);
 
-  let operand = matrix(rows, columns, Float32Array.from(valuesOf(input)));
+  let operand: Matrix = matrix(rows, columns, Float32Array.from(valuesOf(input)));
   if (normalise) {
     const normed = zeros(rows, columns);
     rmsNorm(operand, norm, normalise.epsilon, normed);
