@@ -1,11 +1,12 @@
-import { CpuBackend } from "../backend/cpu/backend.ts";
 import type { LimitsProbe } from "../backend/cpu/limits.ts";
+import { WebGpuBackend } from "../backend/webgpu/backend.ts";
 import { chooseBackend } from "../chat/choose-backend.ts";
 import { Engine } from "../engine/engine.ts";
 import { Network } from "../model/network.ts";
 import type { OnProgress } from "../progress.ts";
 import { blankTokenizer } from "./blank-tokenizer.ts";
 import { Conversations, engineSizes, type Repeat } from "./conversations.ts";
+import { factsOf } from "./device-facts.ts";
 import { extrapolate } from "./extrapolate.ts";
 import { decodeFigures, hostMilliseconds, prefillFigures, visionFigures } from "./figures.ts";
 import type { Host } from "./host.ts";
@@ -40,15 +41,17 @@ export async function benchmark(
   const { signal, onStage } = hooks;
   const inner = await chooseBackend(options);
   await using backend = new MeasuredBackend(inner);
-  const probe = inner instanceof CpuBackend ? inner.machine.limits : undefined;
+  const { probe, kernels, lanes, cacheValueBytes } = factsOf(inner, options);
   const part: Subject = { ...subject, description: withLayers(subject.description, options.layers) };
   const sizes = engineSizes(part.description, options);
-  const cacheValueBytes = inner instanceof CpuBackend && options.precision === "fast" ? 2 : 4;
-  await checkMemory(
-    (weights) => memoryNeeds(part, weights, sizes, cacheValueBytes),
-    options.weights,
-    host.availableMemory(),
-  );
+  // A graphics card has memory of its own: its backend checks that.
+  if (!(inner instanceof WebGpuBackend)) {
+    await checkMemory(
+      (weights) => memoryNeeds(part, weights, sizes, cacheValueBytes),
+      options.weights,
+      host.availableMemory(),
+    );
+  }
   const before = await limitsNow(probe, host, hooks);
   host.resetPeak();
   const loadAverage = host.loadAverage();
@@ -70,8 +73,8 @@ export async function benchmark(
     machine: {
       ...host.facts,
       device: backend.name,
-      kernels: inner instanceof CpuBackend ? `${inner.machine.kind} ${inner.machine.variant}` : null,
-      lanes: inner instanceof CpuBackend ? inner.machine.lanes : 1,
+      kernels,
+      lanes,
       loadAverage: loadAverage ?? null,
     },
     measured: {

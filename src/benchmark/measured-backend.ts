@@ -1,5 +1,6 @@
 import type { Backend, KeyValueCache, LoadedWeights, Program } from "../backend/backend.ts";
 import { CpuProgram } from "../backend/cpu/program.ts";
+import { WebGpuProgram } from "../backend/webgpu/program.ts";
 import type { TensorStore } from "../checkpoint/tensor-store.ts";
 import type { Graph } from "../graph/recorder.ts";
 import type { CacheLayout, Weight } from "../graph/tensor.ts";
@@ -57,7 +58,7 @@ export class MeasuredBackend implements Backend {
         const begin = performance.now();
         const outputs = await program.run(inputs, options);
         const end = performance.now();
-        const operations = program instanceof CpuProgram ? program.operationTimes : undefined;
+        const operations = timesOf(program);
         const attended = attendedBy(inputs);
         const run = { graph, begin, end, handedOver: performance.now(), operations, attended };
         this.runs.push(run);
@@ -78,6 +79,12 @@ export class MeasuredBackend implements Backend {
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve(this.#inner[Symbol.asyncDispose]());
   }
+}
+
+function timesOf(program: Program): readonly number[] | undefined {
+  return program instanceof CpuProgram || program instanceof WebGpuProgram
+    ? program.operationTimes
+    : undefined;
 }
 
 function attendedBy({ starts, lengths }: Parameters<Program["run"]>[0]): Attended {

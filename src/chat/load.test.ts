@@ -101,9 +101,9 @@ describe("what cannot be loaded", () => {
   });
 
   it("a device, a precision or a weight format that is not here", async () => {
-    const webgpu = await refused(folder, { device: "webgpu" });
-    expect(webgpu).toBeInstanceOf(DeviceError);
-    expect(webgpu.message).toContain("webgpu: there is no such device; choose one of auto");
+    const metal = await refused(folder, { device: "metal" });
+    expect(metal).toBeInstanceOf(DeviceError);
+    expect(metal.message).toContain("metal: there is no such device; choose one of auto");
     const int8 = await refused(folder, { device: "reference", weights: "int8" });
     expect(int8).toMatchObject({ code: "OPTION", option: "weights", value: "int8" });
     expect(await refused(folder, { precision: "f16" })).toMatchObject({ option: "precision" });

@@ -5,10 +5,12 @@ import type { CacheLayout, Weight } from "../../graph/tensor.ts";
 import type { OnProgress } from "../../progress.ts";
 import type { Backend, LoadedWeights, Precision, Program } from "../backend.ts";
 import { cacheType, WebGpuCache } from "./cache.ts";
+import { narrowToHalf, quantiseWeight } from "./convert.ts";
 import type { WebGpuDevice } from "./device.ts";
 import { statusStride } from "./encoded.ts";
 import { statusWords } from "./lower/dispatch.ts";
 import { Arena, DeviceMemory, usage } from "./memory.ts";
+import { KernelRunner } from "./once.ts";
 import { Pipelines } from "./pipelines.ts";
 import { WebGpuProgram } from "./program.ts";
 import { Uploader } from "./upload.ts";
@@ -24,6 +26,8 @@ export class WebGpuBackend implements Backend {
   readonly pipelines: Pipelines;
   readonly arena: Arena;
   readonly status: GPUBuffer;
+  /** Whether programs note what each operation takes, where the device can say: that makes them a little slower. */
+  timesOperations = false;
   readonly #held: HeldWeights;
 
   constructor(device: WebGpuDevice, precision: Precision, held: HeldWeights = "checkpoint") {
@@ -45,11 +49,18 @@ export class WebGpuBackend implements Backend {
   ): Promise<LoadedWeights> {
     const loaded = await this.#allocate(weights, store);
     const uploader = new Uploader(this.device, this.memory);
+    const runner = new KernelRunner(this.device, this.memory, this.pipelines);
     try {
       for (const [i, weight] of weights.entries()) {
         signal?.throwIfAborted();
-        await fillWeight(weight, loaded.get(weight), store, uploader, signal);
+        const placed = loaded.get(weight);
+        if (placed.parts[0].scales) {
+          await quantiseWeight(weight, placed, store, { memory: this.memory, uploader, runner }, signal);
+        } else await fillWeight(weight, placed, store, uploader, signal);
         onProgress?.({ phase: "load", file: weight.name, loaded: i + 1, total: weights.length });
+      }
+      if (this.precision === "fast" && this.device.hasMatrixUnits) {
+        await narrowToHalf(loaded, this.memory, runner);
       }
       await this.device.gpu.queue.onSubmittedWorkDone();
       this.device.check();

@@ -52,6 +52,15 @@ export class WebGpuDevice {
     gpu.addEventListener("uncapturederror", ({ error }) => this.#fail(error.message));
   }
 
+  /** Whether kernels on matrix units (f16 operands, f32 sums, subgroups of 32) run. */
+  get hasMatrixUnits(): boolean {
+    const needed = ["chromium-experimental-subgroup-matrix", "shader-f16", "subgroups"];
+    const { subgroupMinSize, subgroupMaxSize } = this.info;
+    return (
+      needed.every((name) => this.features.has(name)) && subgroupMinSize === 32 && subgroupMaxSize === 32
+    );
+  }
+
   /** For people: "NVIDIA H200 (vulkan, driver 570.1)". */
   get name(): string {
     const { vendor, architecture, device, description } = this.info;

@@ -13,6 +13,7 @@ import type { Dispatch, Lowering, Place } from "./lower/dispatch.ts";
 import { statusWords } from "./lower/dispatch.ts";
 import { lower } from "./lower/lower.ts";
 import { alignUp, usage } from "./memory.ts";
+import { OperationTimer } from "./operation-timer.ts";
 import type { WebGpuWeights } from "./weights.ts";
 
 /**
@@ -22,6 +23,13 @@ import type { WebGpuWeights } from "./weights.ts";
 const submissionFlops = 4e11;
 /** `GPUMapMode.READ`. */
 const mapRead = 1;
+
+type Outputs = Record<string, Float32Array | Uint32Array>;
+type RunArguments = [
+  inputs: Readonly<Record<string, HostArray>>,
+  cache: WebGpuCache | undefined,
+  signal: AbortSignal | undefined,
+];
 
 /** Commands of one run, encoded but not yet submitted. */
 interface Encoded {
@@ -48,6 +56,10 @@ export class WebGpuProgram implements Program {
   readonly #readback: GPUBuffer;
   readonly #outputs: readonly { name: string; storage: Storage; offset: number }[];
   readonly #needsCache: boolean;
+  readonly #weights: WebGpuWeights;
+  readonly #timer: OperationTimer | undefined;
+  /** The same without rounding, for inputs whose activations are too large for f16. */
+  #exact: Promise<WebGpuProgram> | undefined;
   #groups: { groups: GPUBindGroup[]; around: Surroundings; generation: number } | undefined;
   #next: Encoded | undefined;
   #running: Promise<unknown> = Promise.resolve();
@@ -57,7 +69,9 @@ export class WebGpuProgram implements Program {
     backend: WebGpuBackend,
     layout: ProgramLayout,
     lowered: { compiled: CompiledDispatches; ends: readonly number[]; bytes: number },
+    weights: WebGpuWeights,
   ) {
+    this.#weights = weights;
     this.#graph = graph;
     this.#backend = backend;
     this.#layout = layout;
@@ -76,10 +90,19 @@ export class WebGpuProgram implements Program {
       end += alignUp(storageBytes(storage), 4);
       return { name, storage, offset };
     });
+    if (backend.timesOperations && backend.device.features.has("timestamp-query")) {
+      this.#timer = new OperationTimer(backend.device, backend.memory, graph.operations.length);
+    }
     this.#readback = backend.memory.allocate("outputs", end, usage.mapRead | usage.copyTarget);
   }
 
-  static async prepare(graph: Graph, weights: WebGpuWeights, backend: WebGpuBackend): Promise<WebGpuProgram> {
+  /** @param portable without kernels that round activations to f16, and so may find one too large */
+  static async prepare(
+    graph: Graph,
+    weights: WebGpuWeights,
+    backend: WebGpuBackend,
+    portable = backend.device.settings.portable,
+  ): Promise<WebGpuProgram> {
     const { device, memory, precision, pipelines } = backend;
     device.check();
     const layout = layOut(graph);
@@ -90,6 +113,9 @@ export class WebGpuProgram implements Program {
       device,
       precision,
       cacheType: cached ? cacheType(device, precision, cached.cache) : "f32",
+      portable,
+      mayRound: !portable && precision === "fast" && device.hasMatrixUnits,
+      choose: ({ variants }) => variants[0].build(),
       place: ({ storage }: Tensor): Place => ({
         in: "arena",
         offset: layout.offsets.get(storage.id)!,
@@ -113,7 +139,7 @@ export class WebGpuProgram implements Program {
     }
     const compiled = await CompiledDispatches.compile(device, memory, pipelines, dispatches);
     backend.arena.reserve(bytes);
-    return new WebGpuProgram(graph, backend, layout, { compiled, ends, bytes });
+    return new WebGpuProgram(graph, backend, layout, { compiled, ends, bytes }, weights);
   }
 
   async run(
@@ -122,23 +148,33 @@ export class WebGpuProgram implements Program {
   ): Promise<Record<string, Float32Array | Uint32Array>> {
     checkInputs(this.#graph, inputs);
     signal?.throwIfAborted();
-    const run = this.#execute(inputs, this.#cacheOf(cache), signal);
+    const run = this.#runExactlyIfNeeded(inputs, this.#cacheOf(cache), signal);
     this.#running = run.catch(() => undefined);
     return run;
   }
 
+  async #runExactlyIfNeeded(...call: RunArguments): Promise<Outputs> {
+    const { outputs, overflow } = await this.#execute(...call);
+    if (!overflow) return outputs;
+    this.#exact ??= WebGpuProgram.prepare(this.#graph, this.#weights, this.#backend, true);
+    return (await (await this.#exact).#execute(...call)).outputs;
+  }
+
+  /** Milliseconds that each operation took in the last run; undefined where they were not timed. */
+  get operationTimes(): readonly number[] | undefined {
+    return this.#timer?.milliseconds;
+  }
+
   dispose(): void {
     void this.#running.then(() => {
+      this.#timer?.dispose();
       this.#compiled.dispose();
       this.#backend.memory.free(this.#readback);
+      return this.#exact?.then((exact) => exact.dispose());
     });
   }
 
-  async #execute(
-    inputs: Readonly<Record<string, HostArray>>,
-    cache: WebGpuCache | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<Record<string, Float32Array | Uint32Array>> {
+  async #execute(...[inputs, cache, signal]: RunArguments): Promise<{ outputs: Outputs; overflow: boolean }> {
     const { device } = this.#backend;
     device.check();
     const { queue } = device.gpu;
@@ -157,6 +193,7 @@ export class WebGpuProgram implements Program {
       // While the device works: what the next run submits.
       this.#next = this.#encode(cache);
       await mapped;
+      await this.#timer?.read();
     } catch (cause) {
       signal?.throwIfAborted();
       throw device.explain(cause);
@@ -165,19 +202,23 @@ export class WebGpuProgram implements Program {
       device.check();
       const answers = this.#readback.getMappedRange();
       signal?.throwIfAborted();
-      this.#checkStatus(new Uint32Array(answers, 0, statusBytes / 4));
-      return Object.fromEntries(
-        this.#outputs.map(({ name, storage, offset }) => {
-          const array = storage.type === "u32" ? Uint32Array : Float32Array;
-          return [name, new array(answers, offset, storage.rows * storage.columns).slice()];
-        }),
-      );
+      // The null device computes nothing: what it gives back means nothing.
+      const computed = !device.settings.nullDevice;
+      const status = computed
+        ? new Uint32Array(answers, 0, statusBytes / 4)
+        : new Uint32Array(statusBytes / 4);
+      this.#checkIds(status);
+      const outputs = this.#outputs.map(({ name, storage, offset }) => {
+        const array = storage.type === "u32" ? Uint32Array : Float32Array;
+        return [name, new array(answers, offset, storage.rows * storage.columns).slice()] as const;
+      });
+      return { outputs: Object.fromEntries(outputs), overflow: status[statusWords.overflow] !== 0 };
     } finally {
       this.#readback.unmap();
     }
   }
 
-  #checkStatus(status: Uint32Array): void {
+  #checkIds(status: Uint32Array): void {
     if (status[statusWords.badId] === 0) return;
     const step = this.#graph.operations.findIndex(({ kind }) => kind === "embed");
     throw new RangeError(`${this.#graph.name}: operation ${step} (embed) met an id beyond its table`);
@@ -203,23 +244,27 @@ export class WebGpuProgram implements Program {
     const commands: GPUCommandBuffer[] = [];
     let encoder = device.gpu.createCommandEncoder();
     encoder.clearBuffer(around.status);
-    let pass = encoder.beginComputePass();
+    const timer = this.#timer;
+    let pass = timer ? undefined : encoder.beginComputePass();
     let from = 0;
     let flops = 0;
     this.#graph.operations.forEach((operation, i) => {
       const more = roughFlops(operation);
       if (flops > 0 && flops + more > submissionFlops) {
-        pass.end();
+        pass?.end();
         commands.push(encoder.finish());
         encoder = device.gpu.createCommandEncoder();
-        pass = encoder.beginComputePass();
+        if (pass) pass = encoder.beginComputePass();
         flops = 0;
       }
       flops += more;
-      this.#compiled.encode(pass, groups, from, this.#ends[i]);
+      const own = pass ?? encoder.beginComputePass(timer!.passOf(i));
+      this.#compiled.encode(own, groups, from, this.#ends[i]);
+      if (!pass) own.end();
       from = this.#ends[i];
     });
-    pass.end();
+    pass?.end();
+    timer?.resolve(encoder);
     for (const word of Object.values(statusWords)) {
       encoder.copyBufferToBuffer(around.status, word * statusStride, this.#readback, word * 4, 4);
     }

@@ -28,6 +28,29 @@ export interface FlashParts {
 /** Query rows of a workgroup. */
 export const rowsOf = (tiles: FlashTiles) => tiles.subgroupRows * tiles.subgroups;
 
+/** Workgroup memory that a kernel takes. */
+export function flashBytes(tiles: FlashTiles, headSize: number): number {
+  const { keys } = tiles;
+  const cached = 2 * keys * (headSize / 8 + 1);
+  const scored = rowsOf(tiles) * (keys / 4 + 2 + keys / 8 + 1);
+  return (cached + scored) * 16 + (rowsOf(tiles) + 1) * 4;
+}
+
+/** Every shape worth a trial, the likeliest first. */
+const shapes: readonly FlashTiles[] = [
+  { subgroupRows: 16, subgroups: 4, keys: 32 },
+  { subgroupRows: 16, subgroups: 8, keys: 32 },
+  { subgroupRows: 32, subgroups: 4, keys: 32 },
+  { subgroupRows: 16, subgroups: 4, keys: 64 },
+];
+
+/** The shapes that suit a head size and fit the device's workgroup memory; none where its size suits no shape. */
+export function flashTiles(headSize: number, workgroupBytes = 49152): FlashTiles[] {
+  return shapes.filter(
+    (tiles) => headSize % tiles.keys === 0 && flashBytes(tiles, headSize) <= workgroupBytes,
+  );
+}
+
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 const lines = (count: number, line: (i: number) => string) => range(count).map(line).join("\n");
 

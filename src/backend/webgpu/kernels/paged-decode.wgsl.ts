@@ -13,7 +13,7 @@ import { type CacheType, pagedBindings } from "./paged-attention.ts";
  * is written at once and `partial` is not touched. Strides and firsts are multiples of 4.
  *
  * Limits: `lanes` is a power of two that no subgroup of the device is smaller than; `headSize` is a multiple of 8
- * times that (f16) or 4 (f32); at most `mostSplits` splits and 65535 new tokens.
+ * times that (f16) or 4 (f32); `threads` is at most `pagedDecodeThreads` (in stock workgroup memory); at most `mostSplits` splits and 65535 new tokens.
  */
 export interface PagedDecodeOptions {
   readonly heads: number;
@@ -29,6 +29,14 @@ export interface PagedDecodeOptions {
 }
 
 export const mostSplits = 128;
+
+/** Bytes of workgroup memory to merge the groups in, and the invocations that this lets a workgroup have, at most 128. */
+const mergeBytes = 15360;
+export function pagedDecodeThreads({ lanes, headSize }: { lanes: number; headSize: number }): number {
+  let threads = 128;
+  while ((threads / lanes) * headSize * 4 > mergeBytes) threads /= 2;
+  return threads;
+}
 
 const lines = (count: number, line: (i: number) => string) =>
   Array.from({ length: count }, (_, i) => line(i)).join("\n");
@@ -56,7 +64,7 @@ export function pagedDecode(options: PagedDecodeOptions): Kernel {
   const read = (tensor: string, u: number) =>
     lines(reads, (c) => `let ${tensor}${u}_${c} = ${tensor}[row${u} + ${c * lanes}u];`);
   // As many heads at a time as 15 KiB of workgroup memory hold.
-  const headsAtOnce = Math.max(1, Math.min(sharing, Math.floor(15360 / (groups * headSize * 4))));
+  const headsAtOnce = Math.max(1, Math.min(sharing, Math.floor(mergeBytes / (groups * headSize * 4))));
   const rounds = Math.ceil(sharing / headsAtOnce);
   const { kinds, declarations } = pagedBindings(cacheType, { partial: true });
 

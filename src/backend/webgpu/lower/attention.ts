@@ -1,62 +1,194 @@
 import type { Attention, PagedAttention } from "../../../graph/operations.ts";
+import type { Tensor } from "../../../graph/tensor.ts";
+import {
+  pagedDecode,
+  pagedDecodeCombine,
+  pagedDecodeCombineWorkgroups,
+  pagedDecodePartialBytes,
+  pagedDecodeSplits,
+  pagedDecodeWorkgroups,
+} from "../kernels/paged-decode.wgsl.ts";
+import { pagedPrefillMatrix, pagedPrefillMatrixWorkgroups } from "../kernels/paged-prefill-matrix.wgsl.ts";
+import {
+  pagedPrefillPortable,
+  pagedPrefillPortableWorkgroups,
+} from "../kernels/paged-prefill-portable.wgsl.ts";
 import {
   plainAttentionWorkgroups,
   plainPagedAttention,
   plainTileAttention,
 } from "../kernels/plain-attention.wgsl.ts";
-import { type Dispatch, type Lowering, strides } from "./dispatch.ts";
+import { tileAttentionMatrix, tileAttentionMatrixWorkgroups } from "../kernels/tile-attention-matrix.wgsl.ts";
+import {
+  tileAttentionPortable,
+  tileAttentionPortableWorkgroups,
+} from "../kernels/tile-attention-portable.wgsl.ts";
+import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
+import type { Variant } from "./variant.ts";
 
 export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
   const { query, key, value, heads, headSize, groupRows, output } = operation;
   const together = query.storage === key.storage && query.storage === value.storage;
   const inputs = together ? [query] : [query, key, value];
-  return [
-    {
-      kernel: plainTileAttention({ heads, headSize, together, threads: plainThreads(headSize) }),
-      places: [...inputs, output].map((tensor) => on.place(tensor)),
-      sizes: [
-        headSize / 4,
-        query.rows / groupRows,
-        groupRows,
-        ...[query, key, value].flatMap(strides),
-        output.storage.columns,
+  const places = [...inputs, output].map((tensor) => on.place(tensor));
+  const groups = query.rows / groupRows;
+  const sizes = [groups, groupRows, ...[query, key, value].flatMap(strides), output.storage.columns];
+  const variants: Variant[] = [];
+  const aligned = [query, key, value, output].every(isAligned) && headSize % 4 === 0;
+  if (on.mayRound && aligned && headSize % 32 === 0) {
+    const o = { heads, headSize, together, tiles: flashTiles(headSize) };
+    variants.push({
+      name: "matrix",
+      build: () => [
+        {
+          kernel: tileAttentionMatrix(o),
+          places: [...places, status(statusWords.overflow)],
+          sizes,
+          workgroups: tileAttentionMatrixWorkgroups(o, { groups, groupRows }),
+        },
       ],
-      workgroups: plainAttentionWorkgroups(query.rows, heads),
-    },
-  ];
+    });
+  }
+  if (aligned && !on.device.isSoftware) {
+    const o = { heads, headSize, together, unroll: 4, rolled: false };
+    variants.push({
+      name: "portable",
+      build: () => [
+        {
+          kernel: tileAttentionPortable(o),
+          places,
+          sizes,
+          workgroups: tileAttentionPortableWorkgroups(o, { groups, groupRows }),
+        },
+      ],
+    });
+  }
+  variants.push({
+    name: "plain",
+    build: () => [
+      {
+        kernel: plainTileAttention({ heads, headSize, together, threads: plainThreads(headSize) }),
+        places,
+        sizes: [headSize / 4, ...sizes],
+        workgroups: plainAttentionWorkgroups(query.rows, heads),
+      },
+    ],
+  });
+  return on.choose({
+    name: `attention ${heads}x${headSize} ${groupRows} rows, ${groups} groups`,
+    inputs: inputs.map((tensor) => on.place(tensor)),
+    output: on.place(output),
+    variants,
+  });
 }
 
 export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Dispatch[] {
   const { query, starts, lengths, pages, layer, heads, cache, output } = operation;
   const { keyValueHeads, headSize, pageSize } = cache;
-  const { cacheType } = on;
-  return [
-    {
-      kernel: plainPagedAttention({
-        heads,
-        keyValueHeads,
-        headSize,
-        pageSize,
-        cacheType,
-        threads: plainThreads(headSize),
-      }),
-      places: [
-        on.place(query),
-        { in: "cache", part: "keys", layer },
-        { in: "cache", part: "values", layer },
-        ...[starts, lengths, pages, output].map((tensor) => on.place(tensor)),
-      ],
-      sizes: [
-        headSize / 4,
-        query.rows,
-        lengths.rows,
-        pages.columns,
-        ...strides(query),
-        output.storage.columns,
-      ],
-      workgroups: plainAttentionWorkgroups(query.rows, heads),
-    },
+  const { cacheType, device } = on;
+  const { rows } = query;
+  const places: Place[] = [
+    on.place(query),
+    { in: "cache", part: "keys", layer },
+    { in: "cache", part: "values", layer },
+    ...[starts, lengths, pages, output].map((tensor) => on.place(tensor)),
   ];
+  const sequences = lengths.rows;
+  const sizes = [rows, sequences, pages.columns, ...strides(query), output.storage.columns];
+  const shape = { heads, keyValueHeads, headSize, pageSize };
+  const variants: Variant[] = [];
+  const aligned = [query, output].every(isAligned) && headSize % 8 === 0;
+  const lanes = lanesFor(on, headSize);
+  if (!on.portable && aligned && lanes > 0 && rows <= 4 * sequences && !device.isSoftware) {
+    const splits = pagedDecodeSplits(shape, { rows, longest: pages.columns * pageSize });
+    variants.push({
+      name: "decode",
+      build: () => {
+        const o = { ...shape, cacheType, lanes, unroll: 4, threads: Math.min(128, lanes * 16) };
+        const partial = on.scratch(pagedDecodePartialBytes(shape, { rows, splits }));
+        const split: Dispatch = {
+          kernel: pagedDecode(o),
+          places: [...places, partial],
+          sizes: [...sizes, splits],
+          workgroups: pagedDecodeWorkgroups(o, { rows, splits }),
+        };
+        if (splits === 1) return [split];
+        const combine: Dispatch = {
+          kernel: pagedDecodeCombine(shape),
+          places: [partial, on.place(output)],
+          sizes: [...sizes, splits],
+          workgroups: pagedDecodeCombineWorkgroups(shape, { rows }),
+        };
+        return [split, combine];
+      },
+    });
+  }
+  if (on.mayRound && cacheType === "f16" && aligned && headSize % 32 === 0) {
+    const o = { ...shape, tiles: flashTiles(headSize) };
+    variants.push({
+      name: "matrix",
+      build: () => [
+        {
+          kernel: pagedPrefillMatrix(o),
+          places: [...places, status(statusWords.overflow)],
+          sizes: [...sizes, 1],
+          workgroups: pagedPrefillMatrixWorkgroups(o, { rows, sequences }),
+        },
+      ],
+    });
+  }
+  if (aligned && !device.isSoftware) {
+    const o = { ...shape, cacheType, unroll: 4, rolled: false };
+    variants.push({
+      name: "portable",
+      build: () => [
+        {
+          kernel: pagedPrefillPortable(o),
+          places,
+          sizes: [...sizes, 1],
+          workgroups: pagedPrefillPortableWorkgroups(o, { rows }),
+        },
+      ],
+    });
+  }
+  variants.push({
+    name: "plain",
+    build: () => [
+      {
+        kernel: plainPagedAttention({ ...shape, cacheType, threads: plainThreads(headSize) }),
+        places,
+        sizes: [headSize / 4, ...sizes],
+        workgroups: plainAttentionWorkgroups(rows, heads),
+      },
+    ],
+  });
+  const bucket = 2 ** Math.ceil(Math.log2(rows));
+  return on.choose({
+    name: `paged attention ${heads}/${keyValueHeads}x${headSize} ${cacheType} rows ${bucket} of ${sequences}`,
+    inputs: [on.place(query)],
+    output: on.place(output),
+    variants,
+  });
+}
+
+/** Rows and keys of a step on the matrix units. */
+function flashTiles(headSize: number) {
+  return { subgroupRows: 16, subgroups: 4, keys: headSize % 64 === 0 ? 64 : 32 } as const;
+}
+
+/** Invocations of a subgroup that can hold a row of the cache; 0 where there are none. */
+function lanesFor({ device, cacheType }: Lowering, headSize: number): number {
+  if (!device.features.has("subgroups")) return 0;
+  const most = Math.min(device.info.subgroupMinSize, 16);
+  const words = cacheType === "f16" ? 8 : 4;
+  for (let lanes = most; lanes > 0; lanes /= 2) {
+    if (headSize % (lanes * words) === 0) return lanes;
+  }
+  return 0;
+}
+
+function isAligned({ storage, firstColumn }: Tensor): boolean {
+  return storage.columns % 4 === 0 && firstColumn % 4 === 0;
 }
 
 /** One column of the values for each: what compilers of software adapters take best, too. */

@@ -4,6 +4,7 @@ import type { CacheType } from "../cache.ts";
 import type { WebGpuDevice } from "../device.ts";
 import type { Kernel, Workgroups } from "../kernel.ts";
 import type { PlacedWeight } from "../weights.ts";
+import type { Choice } from "./variant.ts";
 
 /** Where a binding finds its bytes. */
 export type Place =
@@ -33,12 +34,18 @@ export interface Lowering {
   readonly device: WebGpuDevice;
   readonly precision: Precision;
   readonly cacheType: CacheType;
+  /** Only kernels that run everywhere and whose results need no second look. */
+  readonly portable: boolean;
+  /** Whether operands may be rounded to f16 for the device's matrix units. */
+  readonly mayRound: boolean;
   place(tensor: Tensor): Place;
   weight(weight: Weight): PlacedWeight;
   /** A vector or table in f32. */
   vector(weight: Weight): Place;
   /** Memory of one operation's own, `bytes` long; each call gives another range. */
   scratch(bytes: number): Place;
+  /** The dispatches of one of the variants. */
+  choose(choice: Choice): Dispatch[];
 }
 
 export const status = (word: StatusWord): Place => ({ in: "status", word });

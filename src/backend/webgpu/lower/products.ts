@@ -1,11 +1,11 @@
 import type { GatedMatmul, Matmul } from "../../../graph/operations.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
-import { plainProduct, plainProductWorkgroups } from "../kernels/plain-product.wgsl.ts";
 import type { ProductOptions } from "../kernels/product.ts";
 import type { PlacedPart, PlacedWeight } from "../weights.ts";
 import { type Dispatch, inBuffer, type Lowering, type Place, strides } from "./dispatch.ts";
+import { type ProductCall, productVariants } from "./product-variants.ts";
 
-/** A dispatch for each part of the weight: each makes columns of the output. */
+/** A product for each part of the weight: each makes columns of the output. */
 export function lowerMatmul(operation: Matmul, on: Lowering): Dispatch[] {
   const { input, activation, residual, output } = operation;
   const weight = on.weight(operation.weight);
@@ -17,22 +17,19 @@ export function lowerMatmul(operation: Matmul, on: Lowering): Dispatch[] {
     ...(residual ? [on.place(residual)] : []),
     ...(table ? [on.vector(table)] : []),
   ];
-  return weight.parts.map((part) => {
+  return weight.parts.flatMap((part) => {
     const { columns, format } = weight;
-    const { kernel, workgroups } = chooseProduct(
+    return lowerProduct(
       { columns, outputs: part.rows, format, epilogue },
-      input.rows,
+      {
+        input,
+        output: on.place(output),
+        weights: weightPlaces([part]),
+        after,
+        sizes: productSizesOf(input, output, residual, table?.rows ?? 1, part.firstRow),
+      },
+      on,
     );
-    return {
-      kernel,
-      places: [on.place(input), ...weightPlaces([part]), ...after, on.place(output)],
-      sizes: [
-        ...productSizesOf(input, output, residual, table?.rows ?? 1, part.firstRow),
-        columns,
-        part.rows,
-      ],
-      workgroups,
-    };
   });
 }
 
@@ -40,26 +37,29 @@ export function lowerGatedMatmul({ input, gate, up, output }: GatedMatmul, on: L
   const gates = on.weight(gate);
   const ups = on.weight(up);
   checkAlike(gates, ups);
-  return gates.parts.map((part, i) => {
+  return gates.parts.flatMap((part, i) => {
     const { columns, format } = gates;
-    const options = { columns, outputs: part.rows, format, gated: true };
-    const { kernel, workgroups } = chooseProduct(options, input.rows);
-    return {
-      kernel,
-      places: [on.place(input), ...weightPlaces([part, ups.parts[i]]), on.place(output)],
-      sizes: [...productSizesOf(input, output, undefined, 1, part.firstRow), columns, part.rows],
-      workgroups,
-    };
+    return lowerProduct(
+      { columns, outputs: part.rows, format, gated: true },
+      {
+        input,
+        output: on.place(output),
+        weights: weightPlaces([part, ups.parts[i]]),
+        after: [],
+        sizes: productSizesOf(input, output, undefined, 1, part.firstRow),
+      },
+      on,
+    );
   });
+}
+
+function lowerProduct(options: ProductOptions, call: ProductCall, on: Lowering): Dispatch[] {
+  return on.choose(productVariants(options, call, on));
 }
 
 /** Two weights that one kernel reads side by side lie alike: they have the same sizes and come from one checkpoint. */
 function checkAlike(gate: PlacedWeight, up: PlacedWeight): void {
   if (gate.format !== up.format) throw new Error(`a gate in ${gate.format} beside ${up.format}`);
-}
-
-function chooseProduct(options: ProductOptions, rows: number) {
-  return { kernel: plainProduct(options), workgroups: plainProductWorkgroups(rows, options.outputs) };
 }
 
 /** All values, then all scales. */

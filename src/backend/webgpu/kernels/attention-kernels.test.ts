@@ -1,0 +1,113 @@
+import { describe, expect, it } from "vitest";
+import { faultsOf, nullDevice } from "../../../../test/support/null-device.ts";
+import type { Kernel } from "../kernel.ts";
+import { flashBytes, flashTiles } from "./matrix-flash.ts";
+import {
+  pagedDecode,
+  pagedDecodeCombine,
+  pagedDecodeSplits,
+  pagedDecodeThreads,
+} from "./paged-decode.wgsl.ts";
+import { pagedDecodePortable } from "./paged-decode-portable.wgsl.ts";
+import { pagedPrefillMatrix } from "./paged-prefill-matrix.wgsl.ts";
+import { pagedPrefillPortable } from "./paged-prefill-portable.wgsl.ts";
+import { tileAttentionMatrix } from "./tile-attention-matrix.wgsl.ts";
+import { tileAttentionPortable } from "./tile-attention-portable.wgsl.ts";
+
+const both = [true, false];
+const sizes = [32, 64, 96, 128];
+/** Heads over key-value heads, as the published checkpoints share them. */
+const shared = [
+  [32, 8],
+  [14, 2],
+  [32, 32],
+] as const;
+const pageSize = 64;
+
+const matrixKernels = sizes.flatMap((headSize) =>
+  flashTiles(headSize).flatMap((tiles) => [
+    ...both.map((together) => tileAttentionMatrix({ heads: 16, headSize, together, tiles })),
+    ...shared.map(([heads, keyValueHeads]) =>
+      pagedPrefillMatrix({ heads, keyValueHeads, headSize, pageSize, tiles }),
+    ),
+  ]),
+);
+
+const decodeKernels = [4, 8, 16].flatMap((lanes) =>
+  (["f16", "f32"] as const).map((cacheType) =>
+    pagedDecode({
+      heads: 32,
+      keyValueHeads: 8,
+      headSize: 128,
+      pageSize,
+      cacheType,
+      lanes,
+      unroll: 4,
+      threads: pagedDecodeThreads({ lanes, headSize: 128 }),
+    }),
+  ),
+);
+
+const portableKernels = sizes.flatMap((headSize) => [
+  pagedDecodeCombine({ heads: 32, headSize }),
+  ...both.flatMap((rolled) => [
+    ...both.map((together) => tileAttentionPortable({ heads: 16, headSize, together, unroll: 4, rolled })),
+    ...(["f16", "f32"] as const).map((cacheType) =>
+      pagedPrefillPortable({ heads: 14, keyValueHeads: 2, headSize, pageSize, cacheType, unroll: 2, rolled }),
+    ),
+  ]),
+  ...(["f16", "f32"] as const).map((cacheType) =>
+    pagedDecodePortable({ heads: 14, keyValueHeads: 2, headSize, pageSize, cacheType }),
+  ),
+]);
+
+const named = (kernels: readonly Kernel[]) => kernels.map((kernel) => [kernel.key, kernel] as const);
+
+describe("attention kernels", () => {
+  it.each(named(matrixKernels))("%s compiles", async (_, { code, bindings }) => {
+    // Without a pipeline: the device that checks them has less workgroup memory than those with matrix units.
+    const module = (await nullDevice()).createShaderModule({ code });
+    const { messages } = await module.getCompilationInfo();
+    expect(messages.filter(({ type }) => type === "error")).toEqual([]);
+    expect(bindings.filter((binding) => binding !== "uniform").length).toBeLessThanOrEqual(8);
+  });
+
+  it.each(named([...decodeKernels, ...portableKernels]))("%s compiles", async (_, kernel) => {
+    expect(await faultsOf(kernel)).toEqual([]);
+    expect(kernel.bindings.filter((binding) => binding !== "uniform").length).toBeLessThanOrEqual(8);
+  });
+
+  it("for every device ask for no feature", () => {
+    expect(portableKernels.flatMap(({ features }) => features)).toEqual([]);
+  });
+
+  it("have keys of their own", () => {
+    const kernels = [...matrixKernels, ...decodeKernels, ...portableKernels];
+    expect(new Set(kernels.map(({ key }) => key)).size).toBe(kernels.length);
+  });
+
+  it("say what does not fit them", () => {
+    const tiles = { subgroupRows: 16, subgroups: 4, keys: 64 } as const;
+    expect(() => tileAttentionMatrix({ heads: 1, headSize: 96, together: true, tiles })).toThrow(RangeError);
+    const shape = { heads: 1, keyValueHeads: 1, headSize: 64, pageSize, cacheType: "f16" } as const;
+    expect(() => pagedDecode({ ...shape, lanes: 16, unroll: 1, threads: 64 })).toThrow(RangeError);
+  });
+});
+
+describe("tiles of the matrix units", () => {
+  it.each(sizes)("of heads of %i fit the workgroup memory of a GPU", (headSize) => {
+    expect(flashTiles(headSize).length).toBeGreaterThan(0);
+    for (const tiles of flashTiles(headSize)) expect(flashBytes(tiles, headSize)).toBeLessThanOrEqual(49152);
+    expect(flashTiles(headSize, 1024)).toEqual([]);
+  });
+});
+
+describe("splits of decoding", () => {
+  it("fill the GPU and are none too short", () => {
+    const shape = { keyValueHeads: 8 };
+    expect(pagedDecodeSplits(shape, { rows: 1, longest: 5 })).toBe(1);
+    const splits = pagedDecodeSplits(shape, { rows: 1, longest: 1856 });
+    expect(splits * shape.keyValueHeads).toBeGreaterThan(132);
+    expect(pagedDecodeSplits(shape, { rows: 1000, longest: 1856 })).toBe(1);
+  });
+});
