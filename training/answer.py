@@ -54,24 +54,38 @@ def greedy(model: InternVL, tokenizer: Tokenizer, prompts: list[list[int]], feat
 
 
 @torch.no_grad()
-def greedy_with_cache(model: InternVL, tokenizer: Tokenizer, prompt: list[int], features: torch.Tensor | None, most: int = 120) -> list[int]:
-    """One prompt, keys and values kept: for a machine without a GPU."""
+def read(model: InternVL, cache: list, ids: list[int], features: torch.Tensor | None = None, picture: int = -1) -> tuple[list, int]:
+    """Tokens after those whose keys and values are in `cache`: the grown cache, and the likeliest next token."""
     language = model.language_model
-    cache: list = [None] * model.shape.layers
-    ids, answer = torch.tensor([prompt]), []
-    x = language.model["tok_embeddings"](ids)
-    if features is not None:
-        x[ids == tokenizer.picture] = features.reshape(-1, x.shape[-1])
-    cosine, sine = language.tables(len(prompt) + most, x.device)
-    at = 0
-    while len(answer) < most:
-        tables = cosine[at : at + x.shape[1]], sine[at : at + x.shape[1]]
-        at += x.shape[1]
-        for number, layer in enumerate(language.model["layers"]):
-            x, cache[number] = layer.cached(x, *tables, cache[number])
-        chosen = int(language.output(language.model["norm"](x[:, -1])).argmax())
-        if chosen == tokenizer.end:
-            break
-        answer.append(chosen)
-        x = language.model["tok_embeddings"](torch.tensor([[chosen]]))
-    return answer
+    begun = cache[0] is not None
+    for part in [[token] for token in ids] if begun else [ids]:  # the causal mask is of whole prompts alone
+        at = cache[0][0].shape[2] if cache[0] is not None else 0
+        tokens = torch.tensor([part])
+        x = language.model["tok_embeddings"](tokens)
+        if features is not None:
+            x[tokens == picture] = features.reshape(-1, x.shape[-1])
+        cosine, sine = language.tables(at + len(part), x.device)
+        grown = []
+        for layer, kept in zip(language.model["layers"], cache):
+            x, kept = layer.cached(x, cosine[at:], sine[at:], kept)
+            grown.append(kept)
+        cache = grown
+    return cache, int(language.output(language.model["norm"](x[:, -1])).argmax())
+
+
+def greedy_with_cache(model: InternVL, tokenizer: Tokenizer, prompts: list[list[int]], features: torch.Tensor | None, most: int = 120) -> list[list[int]]:
+    """Prompts about the same pictures, what they begin with in common read once: for a machine without a GPU."""
+    same = len(prompts[0]) - 1
+    for prompt in prompts[1:]:
+        same = min(same, next(i for i, (a, b) in enumerate(zip(prompts[0], prompt)) if a != b))
+    same = max(same, len(prompts[0]) - prompts[0][::-1].index(tokenizer.picture)) if features is not None else same
+    begun, _ = read(model, [None] * model.shape.layers, prompts[0][:same], features, tokenizer.picture)
+    answers = []
+    for prompt in prompts:
+        cache, chosen = read(model, begun, prompt[same:])
+        answer: list[int] = []
+        while chosen != tokenizer.end and len(answer) < most:
+            answer.append(chosen)
+            cache, chosen = read(model, cache, [chosen])
+        answers.append(answer)
+    return answers

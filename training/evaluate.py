@@ -1,6 +1,9 @@
 """Measures exact answers per skill.
 
-usage: evaluate.py MODEL_FOLDER --out FILE.json [--each 200] [--splits seeds fonts] [--sets FOLDER ...] [--workers 16]
+usage: evaluate.py MODEL_FOLDER --out FILE.json [--each 200] [--splits seeds fonts] [--sets FOLDER ...] [--workers 16] [--seconds 170]
+
+Without a GPU it answers picture after picture, every skill in turn, until `--seconds` are over; the next call with the same file
+goes on where it stopped.
 
 `seeds`: pictures of the generator from seeds and words that training never drew; `fonts`: the same in font families
 never trained on. Photographs are in both ones that training never saw. A set is a folder of pictures with `questions.json`
@@ -36,9 +39,9 @@ SKILLS = {
 
 
 def case(skill: str, seed: int, fonts: str) -> dict:
-    """One picture or group of pictures and one question about it."""
+    """One picture or group of pictures and one question about it. Skills that one thing draws are asked about the same pictures."""
     for attempt in range(200):
-        world = World(zlib.crc32(f"{skill} {seed} {attempt} {fonts}".encode()) + (1 << 40), fonts, True, "test")
+        world = World(zlib.crc32(f"{SKILLS[skill]} {seed} {attempt} {fonts}".encode()) + (1 << 40), fonts, True, "test")
         pick = world.random
         Canvas.least_print = 20.0 if skill in ("word", "number") else 10.0
         kind = SKILLS[skill]
@@ -66,7 +69,7 @@ def case(skill: str, seed: int, fonts: str) -> dict:
         files = []
         for canvas in sample.pictures:
             stream = io.BytesIO()
-            canvas.image.save(stream, "PNG")
+            canvas.image.save(stream, "PNG", compress_level=1)
             files.append(stream.getvalue())
         most = 1 if kind == "clip" or sample.pictures and sample.grid == (1, 1) and layout.choose_grid(sample.pictures[0].width, sample.pictures[0].height, 6) != (1, 1) else 6
         return {"skill": skill, "question": chosen.question, "answer": chosen.answer, "files": files, "most": most, "form": sample.form}
@@ -114,36 +117,80 @@ def answer_all(model, tokenizer, items: list[dict]) -> list[str]:
     return answers
 
 
-def load_here(folder: Path) -> None:
-    global here
-    torch.set_num_threads(1)
-    here = load(folder)
-
-
-def answer_group(items: list[dict]) -> list[str]:
-    """Answers to questions about the same pictures, in a process of a machine without a GPU."""
-    model, tokenizer = here
+def answer_group(model, tokenizer, items: list[dict]) -> list[str]:
+    """Answers to questions about the same pictures, without a GPU."""
     items = [prepare(item) for item in items]
     prefix = tokenizer.encode(layout.opening(), bos=True)
     features = features_of(model, np.concatenate(items[0]["tiles"]), 1) if items[0]["tiles"] else None
-    found = []
-    for item in items:
-        asked = layout.asked(layout.with_pictures(item["question"], [len(tiles) for tiles in item["tiles"]], item["form"]))
-        found.append(tokenizer.decode(greedy_with_cache(model, tokenizer, prefix + tokenizer.encode(asked), features)))
-    return found
+    prompts = [prefix + tokenizer.encode(layout.asked(layout.with_pictures(item["question"], [len(tiles) for tiles in item["tiles"]], item["form"]))) for item in items]
+    return [tokenizer.decode(ids) for ids in greedy_with_cache(model, tokenizer, prompts, features)]
 
 
-def answer_on_cpu(folder: Path, items: list[dict], workers: int) -> list[str]:
+def grouped(items: list[dict]) -> list[list[int]]:
+    """Places of the items that ask about the same pictures."""
     groups = defaultdict(list)
     for index, item in enumerate(items):
-        groups[b"".join(item["files"]) or index].append(index)
-    with multiprocessing.get_context("fork").Pool(workers, load_here, (folder,)) as pool:
-        replies = pool.map(answer_group, [[items[index] for index in group] for group in groups.values()], chunksize=1)
+        groups[(item["form"], *item["files"]) if item["files"] else index].append(index)
+    return list(groups.values())
+
+
+def answer_on_cpu(folder: Path, items: list[dict]) -> list[str]:
+    model, tokenizer = load(folder)
     answers = [""] * len(items)
-    for group, reply in zip(groups.values(), replies):
-        for index, answer in zip(group, reply):
+    for group in grouped(items):
+        for index, answer in zip(group, answer_group(model, tokenizer, [items[index] for index in group])):
             answers[index] = answer
     return answers
+
+
+def rounds(options, skills: list[str]):
+    """Parts of the work without a GPU, (split, name, items drawn when asked for): one picture of every kind, then the next of every kind."""
+    sets = {}
+    for folder in options.sets:
+        kinds = defaultdict(list)
+        for item in cases_of_set(folder):
+            picture = item.get("image") or (item.get("images") or item.get("frames"))[0]
+            kind, number = picture.split(".")[0].split("-")[:2]
+            kinds[kind].append((number, item))
+        sets[folder.name] = {kind: [(number, [item for each, item in items if each == number]) for number in sorted({each for each, _ in items})] for kind, items in kinds.items()}
+    for number in range(options.each):
+        for split in options.splits:
+            for kind in dict.fromkeys(SKILLS[skill] for skill in skills):
+                of_kind = [skill for skill in skills if SKILLS[skill] == kind]
+                yield split, f"{kind} {number}", lambda of_kind=of_kind, split=split: [case(skill, number, "train" if split == "seeds" else "test") for skill in of_kind]
+        for split, kinds in sets.items():
+            for kind, pictures in kinds.items():
+                if number < len(pictures):
+                    yield split, f"{kind} {pictures[number][0]}", lambda items=pictures[number][1]: items
+
+
+def measure_on_cpu(options, skills: list[str]) -> None:
+    began = time.time()
+    torch.set_num_threads(options.workers)
+    model, tokenizer = load(options.folder)
+    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    for split, name, draw in rounds(options, skills):
+        result = results.setdefault(split, {"table": {}, "wrong": {}, "done": []})
+        if name in result["done"]:
+            continue
+        if time.time() - began > options.seconds:
+            break
+        items = draw()
+        for group in grouped(items):
+            chosen = [items[index] for index in group]
+            add(result, score(answer_group(model, tokenizer, chosen), chosen))
+        result["done"].append(name)
+        options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False))
+    else:
+        print("complete")
+    report(results)
+
+
+def report(results: dict) -> None:
+    for split, result in results.items():
+        print(split)
+        for skill, entry in result["table"].items():
+            print(f"  {skill:15} {entry['right']:4} / {entry['of']:4}  {100 * entry['right'] / entry['of']:.1f} %", flush=True)
 
 
 def score(answers: list[str], items: list[dict]) -> dict:
@@ -158,6 +205,14 @@ def score(answers: list[str], items: list[dict]) -> dict:
     return {"table": {skill: {"right": right[skill], "of": total[skill]} for skill in total}, "wrong": wrong}
 
 
+def add(result: dict, part: dict) -> None:
+    for skill, entry in part["table"].items():
+        sums = result["table"].setdefault(skill, {"right": 0, "of": 0})
+        sums["right"] += entry["right"]
+        sums["of"] += entry["of"]
+        result["wrong"].setdefault(skill, []).extend(part["wrong"].get(skill, []))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -166,8 +221,12 @@ def main() -> None:
     parser.add_argument("--splits", nargs="*", default=["seeds", "fonts"])
     parser.add_argument("--sets", nargs="*", type=Path, default=[])
     parser.add_argument("--skills", nargs="*", help="only these")
-    parser.add_argument("--workers", type=int, default=16)
+    parser.add_argument("--workers", type=int, default=16, help="processes that draw; without a GPU, threads")
+    parser.add_argument("--seconds", type=float, default=1e9, help="without a GPU: when to stop")
     options = parser.parse_args()
+    if not torch.cuda.is_available():
+        measure_on_cpu(options, options.skills or list(SKILLS))
+        return
     began = time.time()
     pool = multiprocessing.get_context("fork").Pool(options.workers)  # before the device is touched
     chosen = options.skills or list(SKILLS)
@@ -178,19 +237,15 @@ def main() -> None:
     for folder in options.sets:
         pending[folder.name] = pool.map_async(dict, cases_of_set(folder), chunksize=4)
     pool.close()
-    cuda = torch.cuda.is_available()
-    if cuda:
-        torch.set_float32_matmul_precision("highest")
-        model, tokenizer = load(options.folder, "cuda")
+    torch.set_float32_matmul_precision("highest")
+    model, tokenizer = load(options.folder, "cuda")
     results = {}
     for split, job in pending.items():
         items = job.get()
-        answers = answer_all(model, tokenizer, [prepare(item) for item in items]) if cuda else answer_on_cpu(options.folder, items, options.workers)
-        results[split] = score(answers, items)
-        print(split, f"{time.time() - began:.0f} s")
-        for skill, entry in results[split]["table"].items():
-            print(f"  {skill:15} {entry['right']:4} / {entry['of']:4}  {100 * entry['right'] / entry['of']:.1f} %", flush=True)
+        results[split] = score(answer_all(model, tokenizer, [prepare(item) for item in items]), items)
+        print(f"{time.time() - began:.0f} s")
         options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False))
+    report(results)
 
 
 if __name__ == "__main__":

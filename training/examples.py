@@ -15,12 +15,13 @@ from generator.canvas import World
 # name: (what draws it, seed, width, height, questions)
 PICTURES = {
     "shapes": (lambda w, *size: shapes.scene(w, *size, count=3), 123, 480, 440, (("describe", "Describe the picture."), ("count", "How many shapes are there?"))),
-    "count": (lambda w, *size: shapes.scene(w, *size, count=6), 21, 640, 400, (("count", "How many shapes are there?"), ("colour", "What colour is the background?"))),
+    "count": (lambda w, *size: shapes.scene(w, *size, count=6), 7, 640, 400, (("count", "How many shapes are there?"), ("colour", "What colour is the background?"))),
     "sign": (printed.single, 1, 560, 300, (("word", "What does the sign say?"),)),
     "words": (printed.scattered, 6, 480, 460, (("word", "What is the red word?"),)),
     "lines": (printed.lines, 12, 640, 480, (("text", "Read the text."),)),
-    "bars": (lambda w, *size: charts.axes_chart(w, *size, "bar"), 5, 600, 520, (("chart largest", "Which bar is the highest?"), ("chart title", "What is the title?"))),
-    "pie": (charts.pie, 8, 520, 480, (("chart largest", "Which slice is the largest?"), ("chart smallest", "Which slice is the smallest?"))),
+    "bars": (lambda w, *size: charts.axes_chart(w, *size, "bar"), 7, 600, 520, (("chart largest", "Which bar is the highest?"), ("chart value", "What is the value of Thu?"), ("chart value", "What is the value of Fri?"), ("chart title", "What is the title?"))),
+    "line": (lambda w, *size: charts.axes_chart(w, *size, "line"), 1, 640, 480, (("chart smallest", "Which point is the lowest?"), ("chart value", "What is the value of G?"))),
+    "pie": (charts.pie, 12, 520, 480, (("chart largest", "Which slice is the largest?"), ("chart value", "What is the value of Q3?"))),
     "receipt": (documents.receipt, 3, 420, 480, (("form", "What is the total?"), ("form", "What is the name of the shop?"))),
     "form": (documents.form, 7, 560, 400, (("describe", "Describe the image."),)),
 }
@@ -45,10 +46,10 @@ def main(model: Path, output: Path) -> None:
         for skill, question in dict.fromkeys([*own, *asked]):
             truth = next((q.answer for q in found if q.skill == skill and q.question.lower() == question.lower()), None)
             entries.append({"image": f"{name}.png", "question": question, "skill": skill, "answer": truth or ""})
-    canvases, found = pairs.scenes(World(7), 448, 448, 1.0, 1.0)
+    canvases, found = pairs.scenes(World(10), 448, 448, 1.0, 1.0)
     for index, canvas in enumerate(canvases):
         canvas.image.save(output / f"pair-{index + 1}.png")
-    for question in found[:2]:
+    for question in [question for question in found if question.key in ("compare difference", "compare same")][:2]:
         entries.append({"images": ["pair-1.png", "pair-2.png"], "question": question.question, "skill": "compare", "answer": question.answer})
     canvases, found = clips.scene(World(31), 320, 320, 1.4, 1.4, 8)
     for index, canvas in enumerate(canvases):
@@ -56,7 +57,7 @@ def main(model: Path, output: Path) -> None:
     entries.append({"frames": [f"clip-{index + 1}.png" for index in range(8)], "question": "What happens in the video?", "skill": "clip", "answer": found[0].answer})
     entries.append({"question": "Who are you?", "skill": "talk", "answer": ""})
     (output / "questions.json").write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n")  # right answers, for now
-    answers = answer_on_cpu(model, cases_of_set(output), 2)
+    answers = answer_on_cpu(model, cases_of_set(output))
     for entry, answer in zip(entries, answers):
         print(entry.get("image") or entry.get("images") or "clip", "|", entry["question"], "|", entry["answer"], "|", answer)
         entry["answer"] = answer

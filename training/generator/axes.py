@@ -145,6 +145,8 @@ def axes_chart(world: World, width: int, height: int, sx: float, sy: float, kind
     if sideways and pick.random() < 0.5:
         chart.labels.reverse()
     span_x, span_y = right - left, bottom - top
+    if min(span_x, span_y) < 4 * face.size:  # labels left no room for a chart: another one
+        return axes_chart(world, width, height, sx, sy, kind)
     chart.values = values(world, axis, count, printed, span_x * sx if sideways else span_y * sy)
     if named:
         axis_title(canvas, pick.choice(SUBJECTS), face, ink, (top + bottom) / 2, pad[0] + 1.5 * face.size)
