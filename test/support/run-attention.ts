@@ -1,0 +1,185 @@
+import { attention, pagedAttention } from "../../src/backend/reference/attention.ts";
+import { ReferenceCache } from "../../src/backend/reference/cache.ts";
+import type { WebGpuDevice } from "../../src/backend/webgpu/device.ts";
+import type { Kernel, Workgroups } from "../../src/backend/webgpu/kernel.ts";
+import { matrix, randomNumbers, u32, valuesOf, widened, zeros } from "./matrices.ts";
+import { halfBits, roundToHalf } from "./packed-weights.ts";
+import { runKernel } from "./run-product.ts";
+
+const scaled = (values: Float32Array, factor: number) => values.map((x) => x * factor);
+
+export interface TileCase {
+  readonly heads: number;
+  readonly headSize: number;
+  readonly groups: number;
+  readonly groupRows: number;
+  /** Largest query and key; from about 2 on a few scores decide. */
+  readonly spread?: number;
+}
+
+/** Tile attention over random numbers by a kernel, and what the plain backend makes of them. */
+export async function runTileAttention(
+  device: WebGpuDevice,
+  kernel: Kernel,
+  workgroups: Workgroups,
+  { heads, headSize, groups, groupRows, spread = 1 }: TileCase,
+  { together, status = false, firstValue }: { together: boolean; status?: boolean; firstValue?: number },
+) {
+  const rows = groups * groupRows;
+  const width = heads * headSize;
+  const parts = [spread, spread, 1].map((factor, i) =>
+    matrix(rows, width, scaled(randomNumbers(rows * width, 31 + i), factor)),
+  );
+  if (firstValue !== undefined) parts[0].data[0] = firstValue;
+  let tensors = parts.map((part) => widened(part, 8, 4));
+  if (together) {
+    const stride = 3 * width + 8;
+    const data = new Float32Array(rows * stride).fill(Number.NaN);
+    tensors = parts.map((part, i) => ({ ...part, data, start: 4 + i * width, stride }));
+    for (const [i, { start }] of tensors.entries()) {
+      for (let n = 0; n < rows; n++) {
+        data.set(parts[i].data.subarray(n * width, (n + 1) * width), n * stride + start);
+      }
+    }
+  }
+  const wanted = zeros(rows, width);
+  attention(parts[0], parts[1], parts[2], { heads, headSize, groupRows }, wanted);
+  const output = widened(zeros(rows, width), 0, 4);
+  output.data.fill(Number.NaN);
+  const answers = await runKernel(
+    device,
+    kernel,
+    [
+      ...tensors.slice(0, together ? 1 : 3).map(({ data }) => data),
+      output.data,
+      ...(status ? [new Uint32Array(1)] : []),
+      Uint32Array.from([
+        groups,
+        groupRows,
+        ...tensors.flatMap(({ stride, start }) => [stride, start]),
+        output.stride,
+      ]),
+    ],
+    workgroups,
+  );
+  const at = together ? 1 : 3;
+  return answerOf(answers[at], output, wanted, status ? new Uint32Array(answers[at + 1])[0] : 0);
+}
+
+function answerOf(
+  buffer: ArrayBuffer,
+  output: ReturnType<typeof zeros>,
+  wanted: ReturnType<typeof zeros>,
+  status: number,
+) {
+  const data = new Float32Array(buffer, 0, output.data.length);
+  const got = valuesOf({ ...output, data });
+  const strays = data.filter((x) => !Number.isNaN(x)).length - got.length;
+  return { got, wanted: valuesOf(wanted), strays, status };
+}
+
+export interface PagedCase {
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headSize: number;
+  readonly pageSize: number;
+  readonly cacheType: "f16" | "f32";
+  /** Of each sequence: all tokens, and those that are new. */
+  readonly lengths: readonly number[];
+  readonly fresh: readonly number[];
+  readonly spread?: number;
+}
+
+/** A cache of random keys and values on shuffled pages, NaN on every slot that is no sequence's. */
+function filledPages({ keyValueHeads, headSize, pageSize, cacheType, lengths, spread = 1 }: PagedCase) {
+  const width = keyValueHeads * headSize;
+  const counts = lengths.map((n) => Math.ceil(n / pageSize));
+  const columns = Math.max(...counts) + 1;
+  const total = counts.reduce((sum, n) => sum + n, 0);
+  // Pages from the last to the first; entries behind a sequence's own lead nowhere.
+  let left = total;
+  const table = counts.flatMap((n) =>
+    Array.from({ length: columns }, (_, i) => (i < n ? --left : 0x00ffffff)),
+  );
+  const [keys, values] = [0, 1].map(() => new Float32Array(total * pageSize * width).fill(Number.NaN));
+  const rounded = (data: Float32Array) => (cacheType === "f16" ? data.map(roundToHalf) : data);
+  for (const [b, n] of lengths.entries()) {
+    const fresh = [spread, 1].map((factor, i) =>
+      rounded(scaled(randomNumbers(n * width, 41 + 2 * b + i), factor)),
+    );
+    for (let p = 0; p < n; p++) {
+      const slot = table[b * columns + Math.floor(p / pageSize)] * pageSize + (p % pageSize);
+      keys.set(fresh[0].subarray(p * width, (p + 1) * width), slot * width);
+      values.set(fresh[1].subarray(p * width, (p + 1) * width), slot * width);
+    }
+  }
+  const cache = new ReferenceCache({ layers: 1, keyValueHeads, headSize, pageSize }, total);
+  for (let slot = 0; slot < total * pageSize; slot++) {
+    cache.key(0, slot).set(keys.subarray(slot * width, (slot + 1) * width));
+    cache.value(0, slot).set(values.subarray(slot * width, (slot + 1) * width));
+  }
+  const packed = (data: Float32Array) =>
+    cacheType === "f16"
+      ? new Uint8Array(Uint16Array.from(data, (x) => (Number.isNaN(x) ? 0x7e00 : halfBits(x))).buffer)
+      : data;
+  return { cache, keys: packed(keys), values: packed(values), pages: u32(table, columns) };
+}
+
+/** Paged attention over random numbers by a kernel, and what the plain backend makes of them. */
+export async function runPagedAttention(
+  device: WebGpuDevice,
+  kernel: Kernel,
+  workgroups: Workgroups,
+  of: PagedCase,
+  {
+    status = false,
+    splits = 1,
+    partialBytes = 0,
+    combine,
+  }: {
+    status?: boolean;
+    splits?: number;
+    partialBytes?: number;
+    combine?: { kernel: Kernel; workgroups: Workgroups };
+  } = {},
+) {
+  const { cache, keys, values, pages } = filledPages(of);
+  let rows = 0;
+  const starts = u32([0, ...of.fresh.map((n) => (rows += n))]);
+  const width = of.heads * of.headSize;
+  const query = widened(matrix(rows, width, scaled(randomNumbers(rows * width, 39), of.spread ?? 1)), 4, 8);
+  const lengths = u32(of.lengths);
+  const wanted = zeros(rows, width);
+  pagedAttention(query, { starts, lengths, pages }, { layer: 0, heads: of.heads }, cache, wanted);
+  const output = widened(zeros(rows, width), 0, 4);
+  output.data.fill(Number.NaN);
+  const sizes = [rows, of.lengths.length, pages.columns, query.stride, query.start, output.stride, splits];
+  const answers = await runKernel(
+    device,
+    kernel,
+    [
+      query.data,
+      keys,
+      values,
+      starts.data,
+      lengths.data,
+      pages.data,
+      output.data,
+      ...(partialBytes > 0 ? [new Uint8Array(partialBytes)] : []),
+      ...(status ? [new Uint32Array(1)] : []),
+      Uint32Array.from(sizes),
+    ],
+    workgroups,
+  );
+  // The bindings written: query, starts, lengths, pages, output, then partial or status.
+  if (!combine) {
+    return answerOf(answers[4], output, wanted, status ? new Uint32Array(answers[5])[0] : 0);
+  }
+  const merged = await runKernel(
+    device,
+    combine.kernel,
+    [new Uint8Array(answers[5]), output.data, Uint32Array.from(sizes)],
+    combine.workgroups,
+  );
+  return answerOf(merged[1], output, wanted, 0);
+}
