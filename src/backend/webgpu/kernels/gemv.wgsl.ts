@@ -18,6 +18,9 @@ import {
  * memory: a workgroup makes `together` outputs, its threads standing side by side along K, each with `together` x
  * `unroll` loads of `words` u32 in flight; sums meet by subgroups, then in workgroup memory.
  *
+ * With `staged` the inputs of each round go through workgroup memory, where the threads of a subgroup find theirs in
+ * different banks: what integers want, whose threads take many columns each.
+ *
  * Bindings: see `productBindings`. Input rows must lie at multiples of 4 elements (first and stride) unless
  * `scalarInput`; K must then be a multiple of 4. The uniform's rows: 1 to `rows`. Any subgroup size.
  *
@@ -32,6 +35,7 @@ export interface GemvOptions extends ProductOptions {
   readonly together?: number;
   readonly words?: 1 | 2 | 4;
   readonly unroll?: number;
+  readonly staged?: boolean;
   readonly decode?: Decode;
 }
 
@@ -44,32 +48,50 @@ export type Decode = "convert" | "magic" | "half";
 type Complete = Required<Omit<GemvOptions, "normalise" | "epilogue">> &
   Pick<GemvOptions, "normalise" | "epilogue">;
 
+type Variant = Pick<Complete, "together" | "words" | "staged" | "decode">;
+
 /** What has been fastest, format by format: SPEED.md. */
-export const gemvDefaults: Readonly<
-  Record<WeightFormat, { together: number; words: 1 | 2 | 4; unroll: number; decode: Decode }>
-> = {
-  f32: { together: 4, words: 4, unroll: 2, decode: "convert" },
-  f16: { together: 4, words: 4, unroll: 2, decode: "convert" },
-  bf16: { together: 4, words: 4, unroll: 2, decode: "convert" },
-  int8: { together: 8, words: 2, unroll: 2, decode: "convert" },
-  int4: { together: 8, words: 1, unroll: 2, decode: "magic" },
+export const gemvDefaults: Readonly<Record<WeightFormat, Variant>> = {
+  f32: { together: 4, words: 4, staged: false, decode: "convert" },
+  f16: { together: 4, words: 4, staged: false, decode: "convert" },
+  bf16: { together: 4, words: 4, staged: false, decode: "convert" },
+  int8: { together: 4, words: 4, staged: true, decode: "convert" },
+  int4: { together: 8, words: 4, staged: true, decode: "magic" },
 };
 
+const mostThreads = 256;
+/** u32 of weights that a thread may have under way. */
+const mostWords = 64;
+
 function complete(options: GemvOptions): Complete {
-  const { words, decode, ...defaults } = gemvDefaults[options.format];
-  const crowded = options.rows * (options.gated ? 2 : 1);
-  const together = Math.max(1, Math.floor(defaults.together / (crowded > 4 ? 4 : crowded > 1 ? 2 : 1)));
-  const scalarInput = options.columns % 4 !== 0;
-  return {
-    threads: 256,
-    unroll: defaults.unroll,
-    words,
-    decode,
-    together,
+  const o = {
     gated: false,
-    scalarInput,
+    scalarInput: options.columns % 4 !== 0,
+    ...gemvDefaults[options.format],
     ...options,
   };
+  const side = o.gated ? 2 : 1;
+  const crowded = o.rows * side > 4 ? 4 : o.rows * side > 1 ? 2 : 1;
+  const together = options.together ?? Math.max(1, o.together / crowded);
+  const chunks = chunksOf(o);
+  const threads = options.threads ?? fittingThreads(chunks);
+  const rounds = Math.ceil(chunks / threads);
+  const room = Math.max(1, Math.floor(mostWords / (together * side * o.words)));
+  const unroll = options.unroll ?? range(room + 1).findLast((u) => u > 0 && rounds % u === 0)!;
+  return { ...o, together, threads, unroll };
+}
+
+/** Loads of `words` u32 in a row of the weight. */
+function chunksOf({ columns, outputs, format, words }: GemvOptions & { words: number }): number {
+  return weightLayout(outputs, columns, format).paddedColumns / (words * weightsPerWord[format]);
+}
+
+/** The multiple of 32 that leaves the fewest threads idle in the last round, the larger among equals. */
+function fittingThreads(chunks: number): number {
+  const idle = (threads: number) => Math.ceil(chunks / threads) * threads;
+  return range(mostThreads / 32)
+    .map((i) => mostThreads - 32 * i)
+    .reduce((best, threads) => (idle(threads) < idle(best) ? threads : best));
 }
 
 /** Workgroups of a `gemv`. */
@@ -89,7 +111,7 @@ export function gemv(options: GemvOptions): Kernel {
   return {
     key: [
       `gemv ${o.columns}x${o.outputs} ${o.format} ${epilogueKey(o)} rows${o.rows}`,
-      `t${o.threads} o${o.together} w${o.words} u${o.unroll} ${o.decode}`,
+      `t${o.threads} o${o.together} w${o.words} u${o.unroll} ${o.decode}${o.staged ? " staged" : ""}`,
       o.normalise ? `norm${o.normalise.epsilon}` : "",
       o.scalarInput ? "scalar" : "",
     ].join(" "),
@@ -109,7 +131,8 @@ function body(o: Complete): string {
   const { columns, outputs, rows, threads, together, words, unroll, gated } = o;
   const { paddedColumns } = weightLayout(outputs, columns, o.format);
   const chunk = words * weightsPerWord[o.format]; // columns that a thread reads of a row at once
-  const chunks = paddedColumns / chunk;
+  const chunks = chunksOf(o);
+  const round = threads * unroll;
   const weights = gated ? ["gate", "up"] : ["weight"];
   const all = weights.flatMap((_, w) =>
     range(together).flatMap((r) => range(rows).map((n) => `sum${w}_${r}_${n}`)),
@@ -117,25 +140,41 @@ function body(o: Complete): string {
   const sums = o.normalise ? [...all, ...range(rows).map((n) => `squares${n}`)] : all;
   const quads = chunk / 4;
   const name = (u: number, n: number, q: number) => `x${u}_${n}_${q}`;
-  const whole = chunks % (threads * unroll) === 0 && columns === paddedColumns;
+  const whole = chunks % round === 0 && columns === paddedColumns;
   const step = (u: number) => `
-    let at${u} = first + ${u * threads}u;
+    let at${u} = first + thread + ${u * threads}u;
     let chunk${u} = ${whole ? `at${u}` : `min(at${u}, ${chunks - 1}u)`};
     ${lines(together, (r) => weights.map((weight, w) => `let w${u}_${w}_${r} = ${weight}[row${r} * ${chunks}u + chunk${u}];`).join("\n"))}
     ${o.format === "int4" ? lines(together, (r) => weights.map((_, w) => `let s${u}_${w}_${r} = ${gated ? ["gateScales", "upScales"][w] : "scales"}[(row${r} * ${paddedColumns / int4Group}u + chunk${u} * ${chunk}u / ${int4Group}u) / 2u];`).join("\n")) : ""}`;
-  const inputs = (u: number) => `
-    ${lines(rows, (n) => lines(quads, (q) => `${o.normalise ? "let raw_" : "let "}${name(u, n, q)} = quad(start${n}, at${u} * ${quads}u + ${q}u);`))}
-    ${
-      o.normalise
-        ? lines(rows, (n) =>
-            lines(
-              quads,
-              (q) => `squares${n} += dot(raw_${name(u, n, q)}, raw_${name(u, n, q)});
-    let ${name(u, n, q)} = raw_${name(u, n, q)} * normQuad(at${u} * ${quads}u + ${q}u);`,
-            ),
-          )
-        : ""
-    }`;
+  // Input quad q of row n of this thread's chunk; normalised, its squares added up.
+  const inputs = (u: number) =>
+    lines(rows, (n) =>
+      lines(quads, (q) => {
+        const x = name(u, n, q);
+        if (o.staged)
+          return `let ${x} = staged[${(n * quads + q) * (round + 1)}u + thread + ${u * threads}u];`;
+        const at = `at${u} * ${quads}u + ${q}u`;
+        if (!o.normalise) return `let ${x} = quad(start${n}, ${at});`;
+        return `let raw_${x} = quad(start${n}, ${at});
+    squares${n} += dot(raw_${x}, raw_${x});
+    let ${x} = raw_${x} * normQuad(${at});`;
+      }),
+    );
+  // Quad q of chunk c stands at [q, c], rows of round + 1: threads write and read different banks.
+  const stage = `
+    if (first > 0u) { workgroupBarrier(); }
+    for (var i = thread; i < ${round * quads}u; i += ${threads}u) {
+      let c = i / ${quads}u;
+      let q = i % ${quads}u;
+      let at = first * ${quads}u + i;
+      ${lines(
+        rows,
+        (n) => `{ let value = quad(start${n}, at);
+      ${o.normalise ? `squares${n} += dot(value, value);` : ""}
+      staged[(${n * quads}u + q) * ${round + 1}u + c] = value${o.normalise ? " * normQuad(at)" : ""}; }`,
+      )}
+    }
+    workgroupBarrier();`;
   const multiply = (u: number) =>
     weights
       .map((_, w) => lines(together, (r) => multiplyChunk(o, u, w, r, chunk, (n, q) => name(u, n, q))))
@@ -145,6 +184,7 @@ const columns = ${columns}u;
 ${quadText("quad", "input", o, true, whole)}
 ${o.normalise ? quadText("normQuad", "norm", o, false, whole) : ""}
 ${decodeText(o)}
+${o.staged ? `var<workgroup> staged: array<vec4f, ${rows * quads * (round + 1)}>;` : ""}
 var<workgroup> partial: array<f32, ${sums.length * Math.ceil(threads / 4)}>;
 
 @compute @workgroup_size(${threads})
@@ -156,8 +196,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   ${lines(together, (r) => `let row${r} = ${outputs % together === 0 ? `firstOutput + ${r}u` : `min(firstOutput + ${r}u, ${outputs - 1}u)`};`)}
   ${lines(rows, (n) => `let start${n} = ${rows === 1 ? "sizes.inputFirst" : `sizes.inputFirst + min(${n}u, sizes.rows - 1u) * sizes.inputStride`};`)}
   ${sums.map((sum) => `var ${sum} = 0.0;`).join("\n  ")}
-  for (var first = thread; first < ${chunks}u; first += ${threads * unroll}u) {
+  for (var first = 0u; first < ${chunks}u; first += ${round}u) {
     ${lines(unroll, step)}
+    ${o.staged ? stage : ""}
     ${lines(unroll, (u) => `${inputs(u)}\n${multiply(u)}`)}
   }
   ${sums.map((sum, i) => `{ let whole = subgroupAdd(${sum}); if (lane == 0u) { partial[subgroup * ${sums.length}u + ${i}u] = whole; } }`).join("\n  ")}
