@@ -59,6 +59,7 @@ export async function chooseBackend(options: BackendOptions & { onNotice?: OnNot
       return new CpuBackend(opened.machine, precision, weights);
     }
     if (device === "cpu") throw new DeviceError("cpu", opened.absent);
+    notify(`the model runs in plain TypeScript, which is slow: ${opened.absent}`, options.onNotice);
   }
   if (weights !== "checkpoint") {
     throw new OptionError("weights", weights, 'device "reference" holds weights as the checkpoint has them');
