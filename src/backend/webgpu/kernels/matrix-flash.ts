@@ -7,6 +7,8 @@ export interface FlashTiles {
   readonly subgroups: number;
   /** Keys of one step: 32, or 64 where it divides the head size. */
   readonly keys: 32 | 64;
+  /** Steps whose values have a place in workgroup memory: with two (one unless given), a step has a barrier less. */
+  readonly valueSteps?: 1 | 2;
 }
 
 export interface FlashParts {
@@ -17,7 +19,7 @@ export interface FlashParts {
    * Bindings and functions: `struct Place { rows, firstRow, keyCount, leastVisible, … }` (of this workgroup: rows there
    * are in all, its first, keys its last row sees, keys its first row sees), `alias Chunk` (eight elements as read),
    * `loadQuery(place, row, chunk) -> vec4u` (f16, scaled by log2(e) / √headSize), `loadKey` and
-   * `loadValue(place, position, chunk) -> Chunk`, `packed(Chunk) -> vec4u`, `visible(place, row) -> u32` (at least 1),
+   * `loadValue(place, position, chunk) -> Chunk`, `packed(place, Chunk) -> vec4u`, `visible(place, row) -> u32` (at least 1),
    * `store(place, row, column / 4, vec4f)`. Loads give zeros beyond the ends.
    */
   readonly declarations: string;
@@ -30,8 +32,8 @@ export const rowsOf = (tiles: FlashTiles) => tiles.subgroupRows * tiles.subgroup
 
 /** Workgroup memory that a kernel takes. */
 export function flashBytes(tiles: FlashTiles, headSize: number): number {
-  const { keys } = tiles;
-  const cached = 2 * keys * (headSize / 8 + 1);
+  const { keys, valueSteps = 1 } = tiles;
+  const cached = (1 + valueSteps) * keys * (headSize / 8 + 1);
   const scored = rowsOf(tiles) * (keys / 4 + 2 + keys / 8 + 1);
   return (cached + scored) * 16 + (rowsOf(tiles) + 1) * 4;
 }
@@ -62,7 +64,7 @@ const lines = (count: number, line: (i: number) => string) => range(count).map(l
  * higher rows take their words in the other order, so that the banks of the memory are shared evenly.
  */
 export function matrixFlash({ headSize, tiles, fragments: f, declarations, locate }: FlashParts): string {
-  const { subgroupRows, subgroups, keys } = tiles;
+  const { subgroupRows, subgroups, keys, valueSteps = 1 } = tiles;
   if (headSize % keys !== 0) throw new RangeError(`head size ${headSize} is not a multiple of ${keys} keys`);
   const rows = rowsOf(tiles);
   const threads = subgroups * 32;
@@ -90,11 +92,12 @@ export function matrixFlash({ headSize, tiles, fragments: f, declarations, locat
     each(
       (i, chunk) => `${into}${i} = ${from}(place, ${first} + ${rowOfChunk(chunk)}, ${columnOfChunk(chunk)});`,
     );
-  const stage = (array: string, from: string) =>
+  const stage = (array: string, from: string, first = "") =>
     each(
       (i, chunk) =>
-        `${array}[${rowOfChunk(chunk)} * ${keyStride}u + ${columnOfChunk(chunk)}] = packed(${from}${i});`,
+        `${array}[${first}${rowOfChunk(chunk)} * ${keyStride}u + ${columnOfChunk(chunk)}] = packed(place, ${from}${i});`,
     );
+  const valueTile = valueSteps === 2 ? "valueTileAt + " : "";
   const strip = (array: number, fragment: number) => `(firstOfSubgroup + ${fragment * 16}u) * ${array}u`;
 
   const queries = lines(
@@ -205,7 +208,7 @@ ${lines(rowFragments, (r) => f.left(`p_${r}`, "weights", `${strip(weightStride, 
 ${lines(
   columnFragments,
   (n) => `{
-${f.right("b", "valueTile", `${k * 16 * keyStride + n * 2}u`, keyStride, "row")}
+${f.right("b", "valueTile", `${valueTile}${k * 16 * keyStride + n * 2}u`, keyStride, "row")}
 ${lines(rowFragments, (r) => f.multiply(`o_${r}_${n}`, `p_${r}`, "b"))}
 }`,
 )}
@@ -228,7 +231,7 @@ workgroupBarrier();`,
   return `${f.enables}
 ${declarations}
 var<workgroup> keyTile: array<vec4u, ${keys * keyStride}>;
-var<workgroup> valueTile: array<vec4u, ${keys * keyStride}>;
+var<workgroup> valueTile: array<vec4u, ${valueSteps * keys * keyStride}>;
 var<workgroup> scores: array<vec4f, ${rows * scoreStride}>;
 var<workgroup> weights: array<vec4u, ${rows * weightStride}>;
 var<workgroup> inverse: array<f32, ${rows}>;
@@ -253,9 +256,14 @@ ${lines(chunksPerThread, (i) => `var k${i}: Chunk;\nvar v${i}: Chunk;`)}
 ${load("k", "loadKey", "0u")}
 ${load("v", "loadValue", "0u")}
 ${stage("keyTile", "k")}
+workgroupBarrier();
 for (var firstKey = 0u; firstKey < place.keyCount; firstKey += ${keys}u) {
-  workgroupBarrier(); // The keys are there, and nothing reads the last values any more.
-  ${stage("valueTile", "v")}
+  ${
+    valueSteps === 2
+      ? `let valueTileAt = firstKey / ${keys}u % 2u * ${keys * keyStride}u;`
+      : "workgroupBarrier(); // Nothing reads the last values any more."
+  }
+  ${stage("valueTile", "v", valueTile)}
   if (thread == 0u) { atomicStore(&lagging, 0u); }
   ${load("k", "loadKey", `firstKey + ${keys}u`)}
   if (working) {

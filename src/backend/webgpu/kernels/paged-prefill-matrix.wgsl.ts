@@ -65,7 +65,7 @@ fn locate(number: u32, head: u32) -> Place {
   }
   return Place();
 }
-fn packed(chunk: Chunk) -> vec4u { return chunk; }
+fn packed(place: Place, chunk: Chunk) -> vec4u { return chunk; }
 fn columnOf(place: Place, row: u32) -> u32 { return (place.head * ${sharing}u + row % ${sharing}u) * ${headSize / 4}u; }
 fn loadQuery(place: Place, row: u32, chunk: u32) -> vec4u {
   if (row >= place.rows) { return vec4u(0u); }
