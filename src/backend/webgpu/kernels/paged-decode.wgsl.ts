@@ -228,12 +228,14 @@ export function pagedDecodePartialBytes(
 
 /**
  * Merges the splits of `paged-decode`. Bindings: partial, output and the same uniform. One workgroup a head of a token:
- * each of its invocations sums four columns over some of the splits.
+ * each of its invocations sums four columns over every eighth split. The first reads are under way before the weights
+ * of the splits are known: a kernel this short is all waiting.
  */
 export function pagedDecodeCombine({ heads, headSize }: { heads: number; headSize: number }): Kernel {
   const columns = headSize / 4;
-  const groups = Math.max(1, Math.floor(128 / columns));
+  const groups = Math.max(1, Math.min(8, Math.floor(256 / columns)));
   const threads = groups * columns;
+  const early = 4;
   const full = pagedBindings("f32");
   return {
     key: `paged-decode-combine ${heads} ${headSize}`,
@@ -249,6 +251,10 @@ var<workgroup> sums: array<vec4f, ${threads}>;
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
 let first = (workgroup.y * ${heads}u + workgroup.x) * sizes.splits;
+let column = thread % ${columns}u;
+let group = thread / ${columns}u;
+let last = sizes.splits - 1u;
+${lines(early, (i) => `let early${i} = partial[(first + min(group + ${i * groups}u, last)) * ${columns + 1}u + column];`)}
 for (var s = thread; s < sizes.splits; s += ${threads}u) {
   states[s] = partial[(first + s) * ${columns + 1}u + ${columns}u].xy;
 }
@@ -257,9 +263,13 @@ var top = states[0].x;
 for (var s = 1u; s < sizes.splits; s++) { top = max(top, states[s].x); }
 var total = 0.0;
 for (var s = 0u; s < sizes.splits; s++) { total += states[s].y * exp2(states[s].x - top); }
-let column = thread % ${columns}u;
 var sum = vec4f(0.0);
-for (var s = thread / ${columns}u; s < sizes.splits; s += ${groups}u) {
+${lines(
+  early,
+  (i) =>
+    `if (group + ${i * groups}u <= last) { sum += early${i} * exp2(states[group + ${i * groups}u].x - top); }`,
+)}
+for (var s = group + ${early * groups}u; s <= last; s += ${groups}u) {
   sum += partial[(first + s) * ${columns + 1}u + column] * exp2(states[s].x - top);
 }
 sums[thread] = sum;
