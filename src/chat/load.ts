@@ -142,7 +142,8 @@ export async function openSource(
 }
 
 function asAddresses(source: unknown): CheckpointAddresses | undefined {
-  const isList = typeof source === "object" && source !== null && "addresses" in source;
+  const list = source as Partial<CheckpointAddresses> | null | undefined;
+  const isList = typeof list?.addresses === "object" && list.addresses !== null;
   return isList ? (source as CheckpointAddresses) : undefined;
 }
 
