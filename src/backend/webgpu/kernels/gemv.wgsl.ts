@@ -62,23 +62,30 @@ export const gemvDefaults: Readonly<Record<WeightFormat, Variant>> = {
 const mostThreads = 256;
 /** u32 of weights that a thread may have under way. */
 const mostWords = 64;
+/** Bytes of inputs in workgroup memory. */
+const mostStaged = 30000;
 
 function complete(options: GemvOptions): Complete {
-  const o = {
-    gated: false,
-    scalarInput: options.columns % 4 !== 0,
-    ...gemvDefaults[options.format],
-    ...options,
-  };
+  const defaults = options.rows > 2 ? crowdedDefaults(options.format) : gemvDefaults[options.format];
+  const scalarInput = options.columns % 4 !== 0;
+  const o = { gated: false, scalarInput, ...defaults, ...options };
   const side = o.gated ? 2 : 1;
   const crowded = o.rows * side > 4 ? 4 : o.rows * side > 1 ? 2 : 1;
   const together = options.together ?? Math.max(1, o.together / crowded);
   const chunks = chunksOf(o);
   const threads = options.threads ?? fittingThreads(chunks);
   const rounds = Math.ceil(chunks / threads);
-  const room = Math.max(1, Math.floor(mostWords / (together * side * o.words)));
+  const inRegisters = mostWords / (together * side * o.words);
+  const inWorkgroup = mostStaged / (threads * o.words * weightsPerWord[o.format] * 4 * o.rows);
+  const room = Math.max(1, Math.floor(o.staged ? Math.min(inRegisters, inWorkgroup) : inRegisters));
   const unroll = options.unroll ?? range(room + 1).findLast((u) => u > 0 && rounds % u === 0)!;
   return { ...o, together, threads, unroll };
+}
+
+/** Without staging, which would need workgroup memory for each row. */
+function crowdedDefaults(format: WeightFormat): Variant {
+  const { words, ...rest } = gemvDefaults[format];
+  return { ...rest, staged: false, words: format === "int4" ? 1 : format === "int8" ? 2 : words };
 }
 
 /** Loads of `words` u32 in a row of the weight. */

@@ -43,7 +43,7 @@ export interface Tile {
   readonly along: number;
   /** Tiles of a step in workgroup memory: with 2, one barrier a step. */
   readonly buffers: 1 | 2;
-  /** Steps on their way in registers. */
+  /** Steps on their way in registers; 1 with two buffers. */
   readonly ahead: number;
 }
 
@@ -129,29 +129,39 @@ function body(o: Complete): string {
   const results = range(fragmentsDown).flatMap((i) => range(fragmentsAcross).map((j) => `c${i}_${j}`));
   const leftWords = tile.rows * stride * tile.buffers;
   const tileWords = leftWords + tile.outputs * stride * tile.buffers;
-  const step = (s: number) => {
-    const set = s % tile.ahead;
-    const here = `step + ${s}u`;
-    const buffer = (size: number) => (tile.buffers === 2 ? `((${here}) % 2u) * ${size}u` : "0u");
-    const work = `
-    let leftBase${s} = ${buffer(tile.rows * stride)};
-    let rightBase${s} = ${leftWords}u + ${buffer(tile.outputs * stride)};
-    ${stageLeft(o, set, `leftBase${s}`)}
-    ${stageRight(o, set, `rightBase${s}`)}
-    workgroupBarrier();
-    if (${here} + ${tile.ahead}u < ${steps}u) {
-      ${fetch(o, set, `(${here} + ${tile.ahead}u)`)}
-    }
-    ${lines(
+  const rightBase = (buffer: number) => leftWords + buffer * tile.outputs * stride;
+  const stage = (set: number, buffer: number) =>
+    `${stageLeft(o, set, `${buffer * tile.rows * stride}u`)}
+    ${stageRight(o, set, `${rightBase(buffer)}u`)}`;
+  // The last steps fetch the last one again: a branch would keep the compiler from moving loads between products.
+  const fetchAhead = (set: number, ahead: number) =>
+    `{ let next = min(step + ${ahead}u, ${steps - 1}u);
+      ${fetch(o, set, "next")}
+    }`;
+  const multiply = (buffer: number) =>
+    lines(
       tile.depth / 16 / tile.along,
       (k) => `{
-      ${lines(fragmentsDown, (i) => f.left(`a${i}`, "tiles", `leftBase${s} + leftFragment + ${i * 16 * stride + k * 2}u`, stride))}
-      ${lines(fragmentsAcross, (j) => f.right(`b${j}`, "tiles", `rightBase${s} + rightFragment + ${j * 16 * stride + k * 2}u`, stride, "column"))}
+      ${lines(fragmentsDown, (i) => f.left(`a${i}`, "tiles", `leftFragment + ${buffer * tile.rows * stride + i * 16 * stride + k * 2}u`, stride))}
+      ${lines(fragmentsAcross, (j) => f.right(`b${j}`, "tiles", `rightFragment + ${rightBase(buffer) + j * 16 * stride + k * 2}u`, stride, "column"))}
       ${lines(fragmentsDown, (i) => lines(fragmentsAcross, (j) => f.multiply(`c${i}_${j}`, `a${i}`, `b${j}`)))}
     }`,
-    )}
-    ${tile.buffers === 1 ? "workgroupBarrier();" : ""}`;
-    return s === 0 || steps % tile.ahead === 0 ? work : `if (${here} < ${steps}u) {${work}}`;
+    );
+  // One tile in workgroup memory: filled, a barrier, multiplied, a barrier.
+  const alone = (s: number) => `${stage(s, 0)}
+    workgroupBarrier();
+    ${fetchAhead(s, s + tile.ahead)}
+    ${multiply(0)}
+    workgroupBarrier();`;
+  // Two tiles: the next is filled while this one is multiplied, and one barrier parts the steps.
+  const inTurn = (s: number) => `${fetchAhead(0, s + 1)}
+    ${multiply(s)}
+    ${stage(0, 1 - s)}
+    workgroupBarrier();`;
+  const unrolled = tile.buffers === 2 ? 2 : tile.ahead;
+  const step = (s: number) => {
+    const work = tile.buffers === 2 ? inTurn(s) : alone(s);
+    return s === 0 || steps % unrolled === 0 ? work : `if (step + ${s}u < ${steps}u) {${work}}`;
   };
   const firstAcross = fragmentsAcross / together; // strips of the scratch across a subgroup's tile
   const stripColumn = (strip: number, q: number) => (gated ? strip + q * firstAcross : strip * together + q);
@@ -187,9 +197,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   ${lines(tile.ahead, (set) => declareSets(o, set))}
   ${addresses(o)}
   ${lines(results.length, (i) => f.result(results[i]))}
-  ${lines(tile.ahead, (set) => `if (${set}u < ${steps}u) {\n${fetch(o, set, `${set}u`)}\n}`)}
-  for (var step = 0u; step < ${steps}u; step += ${tile.ahead}u) {
-    ${lines(tile.ahead, step)}
+  {
+    let step = 0u;
+    ${lines(tile.ahead, (set) => fetchAhead(set, set))}
+  }
+  ${tile.buffers === 2 ? `${stage(0, 0)}\n  workgroupBarrier();` : ""}
+  for (var step = 0u; step < ${steps}u; step += ${unrolled}u) {
+    ${lines(unrolled, step)}
   }
   ${o.input === "f32" ? "if (most(largest) > 65504.0) { atomicStore(&status, 1u); }" : ""}
   ${lines(fragmentsDown, (i) =>
