@@ -1,8 +1,6 @@
 import type { Backend, Precision } from "../backend/backend.ts";
 import { CpuBackend } from "../backend/cpu/backend.ts";
 import { openMachine } from "../backend/cpu/open-machine.ts";
-import { ReferenceBackend } from "../backend/reference/backend.ts";
-import { WebGpuBackend } from "../backend/webgpu/backend.ts";
 import { mayHaveGraphics, openDevice, type WebGpuDevice } from "../backend/webgpu/device.ts";
 import { DeviceError, OptionError } from "../errors.ts";
 import { notify, type OnNotice } from "../notice.ts";
@@ -50,7 +48,11 @@ export async function chooseBackend(options: BackendOptions & { onNotice?: OnNot
       : device === "auto"
         ? await openGraphics(options.onNotice)
         : undefined;
-  if (graphics) return new WebGpuBackend(graphics, precision, weights);
+  // A page loads the backend it runs on, and not the others.
+  if (graphics) {
+    const { WebGpuBackend } = await import("../backend/webgpu/backend.ts");
+    return new WebGpuBackend(graphics, precision, weights);
+  }
   if (device !== "reference") {
     const opened = await openMachine();
     if (!("absent" in opened)) {
@@ -64,6 +66,7 @@ export async function chooseBackend(options: BackendOptions & { onNotice?: OnNot
   if (weights !== "checkpoint") {
     throw new OptionError("weights", weights, 'device "reference" holds weights as the checkpoint has them');
   }
+  const { ReferenceBackend } = await import("../backend/reference/backend.ts");
   return new ReferenceBackend(precision);
 }
 
