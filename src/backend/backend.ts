@@ -12,6 +12,8 @@ export type Precision = "fast" | "f32";
 /** A place where graphs run. */
 export interface Backend extends AsyncDisposable {
   readonly name: string;
+  /** Tiles that one run of the vision tower may take: enough to keep the device busy, few enough to cancel in between. */
+  readonly tilesAtOnce: number;
   /** Brings weights into the device's memory, each once. */
   loadWeights(
     weights: readonly Weight[],

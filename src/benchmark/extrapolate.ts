@@ -1,5 +1,5 @@
 import type { Repeat } from "./conversations.ts";
-import { layerMilliseconds } from "./figures.ts";
+import { layerMilliseconds, tilesOf } from "./figures.ts";
 import type { Run } from "./measured-backend.ts";
 import type { BenchmarkReport, Extrapolation } from "./report.ts";
 import { median, sum } from "./statistics.ts";
@@ -19,11 +19,17 @@ export function extrapolate(
   const missing = (runs: readonly Run[], part: keyof typeof layers) =>
     (sum(runs.map((run) => layerMilliseconds(run, holding).layers)) * (all[part] - layers[part])) /
     layers[part];
-  const over = (runsOf: (repeat: Repeat) => readonly Run[], part: keyof typeof layers) =>
-    median(repeats.map((repeat) => missing(runsOf(repeat), part) / Math.max(1, runsOf(repeat).length)));
+  const over = (
+    runsOf: (repeat: Repeat) => readonly Run[],
+    part: keyof typeof layers,
+    units: (run: Run) => number = () => 1,
+  ) =>
+    median(
+      repeats.map((repeat) => missing(runsOf(repeat), part) / Math.max(1, sum(runsOf(repeat).map(units)))),
+    );
   const prefillMore = median(repeats.map((repeat) => missing(repeat.prefill, "language")));
   const stepMore = over(({ decode: steps }) => steps.map(({ run }) => run), "language");
-  const tileMore = over(({ vision: runs }) => runs, "vision");
+  const tileMore = over(({ vision: runs }) => runs, "vision", tilesOf);
   const tile = vision && vision.msPerTile + tileMore;
   const prompt = prefill.milliseconds + prefillMore;
   return {

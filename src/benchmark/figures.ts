@@ -13,14 +13,20 @@ export function visionFigures(
 ): VisionFigures | null {
   const runs = repeats.flatMap(({ vision }) => vision);
   if (runs.length === 0) return null;
-  const spread = spreadOf(runs.map(({ begin, end }) => end - begin));
+  const spread = spreadOf(runs.map((run) => (run.end - run.begin) / tilesOf(run)));
   const work = workOf(runs[0], holding);
+  const milliseconds = spread.median * tilesOf(runs[0]);
   return {
     msPerTile: spread.median,
-    teraflops: flopsOf(work) / spread.median / 1e9,
-    percentOfLimit: limits && (productMilliseconds(work, limits) / spread.median) * 100,
+    teraflops: flopsOf(work) / milliseconds / 1e9,
+    percentOfLimit: limits && (productMilliseconds(work, limits) / milliseconds) * 100,
     spread,
   };
+}
+
+/** Tiles that a run of the vision tower took. */
+export function tilesOf({ graph }: Run): number {
+  return graph.inputs.get("tiles")!.rows;
 }
 
 /** Of one prompt alone, from its pictures' end to its first token. */

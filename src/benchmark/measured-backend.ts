@@ -28,6 +28,7 @@ export interface Attended {
 /** A backend that notes when each program runs and what its operations take, and otherwise does what another does. */
 export class MeasuredBackend implements Backend {
   readonly name: string;
+  readonly tilesAtOnce: number;
   runs: Run[] = [];
   /** Called after each run, before the engine goes on. */
   onRun: ((run: Run) => void) | undefined;
@@ -36,6 +37,7 @@ export class MeasuredBackend implements Backend {
   constructor(inner: Backend) {
     this.#inner = inner;
     this.name = inner.name;
+    this.tilesAtOnce = inner.tilesAtOnce;
   }
 
   loadWeights(

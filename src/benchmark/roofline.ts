@@ -1,8 +1,10 @@
 import type { ProductKind } from "../backend/cpu/limits.ts";
 import type { Operation } from "../graph/operations.ts";
 import type { Repeat } from "./conversations.ts";
+import { tilesOf } from "./figures.ts";
 import { type LimitSample, productLimit, readLimit } from "./limits.ts";
 import type { Run } from "./measured-backend.ts";
+import { sum } from "./statistics.ts";
 import { type Holding, leastMilliseconds, workOf } from "./work.ts";
 
 export type Phase = "vision" | "prefill" | "decode";
@@ -45,7 +47,7 @@ export function roofline(
   const tiles = repeats.flatMap(({ vision }) => vision);
   const steps = repeats.flatMap(({ decode }) => decode.map(({ run }) => run));
   return [
-    ...rowsOf("vision", tiles, tiles.length, holding, limits),
+    ...rowsOf("vision", tiles, sum(tiles.map(tilesOf)), holding, limits),
     ...rowsOf(
       "prefill",
       repeats.flatMap(({ prefill }) => prefill),

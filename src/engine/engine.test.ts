@@ -344,6 +344,21 @@ describe("trouble", () => {
     await engine.dispose();
   });
 
+  it("gives the same features when the device takes several tiles at once", async () => {
+    const { tileSize } = description.tiling;
+    const tiles = Array.from({ length: 5 }, (_, i) => new Uint8Array(tileSize * tileSize * 3).fill(40 * i));
+    const one = new Engine(network, tokenizer, sizes);
+    const { network: spy, tiles: calls } = counted();
+    const three = new Engine(Object.assign(spy, { tilesAtOnce: 3 }), tokenizer, sizes);
+    expect(await three.encodeTiles(tiles)).toEqual(await one.encodeTiles(tiles));
+    expect(calls()).toBe(2);
+    const picture = () => picturePrompt(three, 200, "What is it?");
+    const alone = await one.generate(request(picturePrompt(one, 200, "What is it?")));
+    expect((await three.generate(request(picture()))).sequences).toEqual(alone.sequences);
+    await one.dispose();
+    await three.dispose();
+  });
+
   it("says so when the logits hold a NaN", async () => {
     const poisoned: TensorStore = {
       tensors: store.tensors,

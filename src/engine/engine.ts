@@ -110,16 +110,17 @@ export class Engine {
     }
   }
 
-  /** Image features of tiles, `[T * tokensPerTile, hiddenSize]`, tile by tile so that a signal is seen in between. */
+  /** Image features of tiles, `[T * tokensPerTile, hiddenSize]`, a few at a time so that a signal is seen in between. */
   async encodeTiles(tiles: readonly Uint8Array[], signal?: AbortSignal): Promise<Float32Array> {
     this.#checkUsable();
     const { tiling, language } = this.#network.description;
     const size = tiling.tokensPerTile * language.hiddenSize;
     const features = new Float32Array(tiles.length * size);
     const either = this.#signal(signal);
-    for (const [i, tile] of tiles.entries()) {
+    const some = this.#network.tilesAtOnce;
+    for (let first = 0; first < tiles.length; first += some) {
       either.throwIfAborted();
-      features.set(await this.#exclusive(() => this.#network.encode(tile, either)), i * size);
+      features.set(await this.#encodePixels(tiles.slice(first, first + some), either), first * size);
     }
     return features;
   }
@@ -182,7 +183,7 @@ export class Engine {
     }
   }
 
-  /** Encodes one tile of the first job that waits for one. False if none does. */
+  /** Encodes as many tiles as the device takes at once, of the first job that waits for some. False if none does. */
   async #encodeNext(): Promise<boolean> {
     for (const job of this.#jobs) {
       const waiting = job.started ? this.#missingBlocks(job) : [];
@@ -190,10 +191,11 @@ export class Engine {
       const { signal, onProgress, prompt } = job.request;
       const since = performance.now();
       try {
-        await this.#encode(waiting.slice(0, 1), signal);
+        const some = waiting.slice(0, this.#network.tilesAtOnce);
+        await this.#encode(some, signal);
         job.encodeMilliseconds += performance.now() - since;
         const total = prompt.blocks.length;
-        onProgress?.({ phase: "encode", loaded: total - waiting.length + 1, total });
+        onProgress?.({ phase: "encode", loaded: total - waiting.length + some.length, total });
       } catch (reason) {
         this.#fail(job, reason);
       }
@@ -328,13 +330,28 @@ export class Engine {
   }
 
   async #encode(blocks: readonly FeatureBlock[], signal: AbortSignal | undefined): Promise<void> {
-    for (const block of blocks) {
+    const missing = blocks.filter((block) => {
       block.values ??= this.features.get(block.identity);
-      if (block.values) continue;
+      return !block.values;
+    });
+    const some = this.#network.tilesAtOnce;
+    for (let first = 0; first < missing.length; first += some) {
       signal?.throwIfAborted();
-      block.values = await this.#exclusive(() => this.#network.encode(block.pixels!, signal));
-      this.features.keep(block.identity, block.values);
+      const together = missing.slice(first, first + some);
+      const values = await this.#encodePixels(
+        together.map(({ pixels }) => pixels!),
+        signal,
+      );
+      const size = values.length / together.length;
+      for (const [i, block] of together.entries()) {
+        block.values = together.length > 1 ? values.slice(i * size, (i + 1) * size) : values;
+        this.features.keep(block.identity, block.values);
+      }
     }
+  }
+
+  #encodePixels(tiles: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<Float32Array> {
+    return this.#exclusive(() => this.#network.encode(joined(tiles), signal));
   }
 
   #exclusive<T>(work: () => Promise<T>): Promise<T> {
@@ -372,6 +389,18 @@ export class Engine {
 interface PlannedEntry extends BatchEntry {
   readonly job: Job;
   readonly wants: readonly PickRule[];
+}
+
+/** Tiles one behind the other. */
+function joined(tiles: readonly Uint8Array[]): Uint8Array {
+  if (tiles.length === 1) return tiles[0];
+  const all = new Uint8Array(tiles.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const tile of tiles) {
+    all.set(tile, at);
+    at += tile.length;
+  }
+  return all;
 }
 
 function holdsPages(job: Job): boolean {

@@ -145,6 +145,7 @@ describe("Network", () => {
     const events: string[] = [];
     const backend: Backend = {
       name: "watched",
+      tilesAtOnce: 1,
       loadWeights: (weights, store, options) => plain.loadWeights(weights, store, options),
       createCache: (layout, pages) => plain.createCache(layout, pages),
       async prepare(graph, weights) {

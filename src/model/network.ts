@@ -20,6 +20,8 @@ const programsKept = 32;
 /** The whole network on one device: its weights, and a program for each size that was asked for. */
 export class Network {
   readonly description: ModelDescription;
+  /** Tiles that one call of `encode` should bring at most. */
+  readonly tilesAtOnce: number;
   readonly #backend: Backend;
   readonly #weights: LoadedWeights;
   readonly #parts: NetworkWeights;
@@ -32,6 +34,7 @@ export class Network {
     parts: NetworkWeights,
   ) {
     this.description = description;
+    this.tilesAtOnce = backend.tilesAtOnce;
     this.#backend = backend;
     this.#weights = weights;
     this.#parts = parts;

@@ -12,6 +12,7 @@ import { CpuWeights, type WeightFormat, weightBytes } from "./weights.ts";
 /** The processor through C kernels: a whole program is one call, off the event loop. */
 export class CpuBackend implements Backend {
   readonly name = "cpu";
+  readonly tilesAtOnce = 1;
   readonly machine: Machine;
   readonly #precision: Precision;
   readonly #weights: WeightFormat;

@@ -13,6 +13,7 @@ import { ReferenceWeight, ReferenceWeights } from "./weights.ts";
  */
 export class ReferenceBackend implements Backend {
   readonly name = "reference";
+  readonly tilesAtOnce = 1;
   readonly #precision: Precision;
 
   constructor(precision: Precision) {

@@ -5,6 +5,7 @@ import type { CacheLayout, Weight } from "../../graph/tensor.ts";
 import type { OnProgress } from "../../progress.ts";
 import type { Backend, LoadedWeights, Precision, Program } from "../backend.ts";
 import { cacheType, WebGpuCache } from "./cache.ts";
+import { Choices } from "./choices.ts";
 import { narrowToHalf, quantiseWeight } from "./convert.ts";
 import type { WebGpuDevice } from "./device.ts";
 import { statusStride } from "./encoded.ts";
@@ -20,23 +21,27 @@ import { fillWeight, planWeights, WebGpuWeights } from "./weights.ts";
 /** A graphics card, or whatever else WebGPU gives. */
 export class WebGpuBackend implements Backend {
   readonly name = "webgpu";
+  readonly tilesAtOnce: number;
   readonly device: WebGpuDevice;
   readonly precision: Precision;
   readonly memory: DeviceMemory;
   readonly pipelines: Pipelines;
   readonly arena: Arena;
   readonly status: GPUBuffer;
+  readonly choices: Choices;
   /** Whether programs note what each operation takes, where the device can say: that makes them a little slower. */
   timesOperations = false;
   readonly #held: HeldWeights;
 
   constructor(device: WebGpuDevice, precision: Precision, held: HeldWeights = "checkpoint") {
     this.device = device;
+    this.tilesAtOnce = device.isSoftware ? 1 : 8;
     this.precision = precision;
     this.#held = held;
     this.memory = new DeviceMemory(device);
     this.pipelines = new Pipelines(device);
     this.arena = new Arena(this.memory);
+    this.choices = new Choices(device);
     const statusBytes = statusStride * Object.keys(statusWords).length;
     const flags = usage.storage | usage.copySource | usage.copyTarget;
     this.status = this.memory.allocate("status", statusBytes, flags);
