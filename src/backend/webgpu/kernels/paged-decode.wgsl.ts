@@ -26,6 +26,8 @@ export interface PagedDecodeOptions {
   /** Positions that a group of lanes reads at a time. */
   readonly unroll: number;
   readonly threads: number;
+  /** Reads one step ahead, and its pages two: for long splits, at twice the registers for keys and values. */
+  readonly ahead?: boolean;
 }
 
 export const mostSplits = 128;
@@ -42,7 +44,17 @@ const lines = (count: number, line: (i: number) => string) =>
   Array.from({ length: count }, (_, i) => line(i)).join("\n");
 
 export function pagedDecode(options: PagedDecodeOptions): Kernel {
-  const { heads, keyValueHeads, headSize, pageSize, cacheType, lanes, unroll, threads } = options;
+  const {
+    heads,
+    keyValueHeads,
+    headSize,
+    pageSize,
+    cacheType,
+    lanes,
+    unroll,
+    threads,
+    ahead = false,
+  } = options;
   const sharing = heads / keyValueHeads;
   const groups = threads / lanes;
   const words = cacheType === "f16" ? 8 : 4; // Elements of one 16-byte read.
@@ -61,8 +73,27 @@ export function pagedDecode(options: PagedDecodeOptions): Kernel {
     const pair = j % 2 === 0 ? ["x", "y"] : ["z", "w"];
     return `vec4f(unpack2x16float(${word}.${pair[0]}), unpack2x16float(${word}.${pair[1]}))`;
   };
-  const read = (tensor: string, u: number) =>
-    lines(reads, (c) => `let ${tensor}${u}_${c} = ${tensor}[row${u} + ${c * lanes}u];`);
+  const step = groups * unroll;
+  const rowOf = (u: number, first: string) =>
+    `slotOf(span.pages, min(${first} + group + ${u * groups}u, end - 1u)) * ${(keyValueHeads * headSize) / words}u + keyValueHead * ${headSize / words}u + lane`;
+  const each = (line: (tensor: string, name: string, u: number, c: number) => string) =>
+    lines(unroll, (u) =>
+      ["keys", "values"]
+        .map((tensor) => lines(reads, (c) => line(tensor, `${tensor}${u}_${c}`, u, c)))
+        .join("\n"),
+    );
+  const read = (tensor: string, row: string, c: number) => `${tensor}[${row} + ${c * lanes}u]`;
+  const before = ahead
+    ? `${lines(unroll, (u) => `var row${u} = ${rowOf(u, "begin")};`)}
+${each((tensor, name, u, c) => `var next_${name} = ${read(tensor, `row${u}`, c)};`)}
+${lines(unroll, (u) => `row${u} = ${rowOf(u, `begin + ${step}u`)};`)}`
+    : "";
+  const take = ahead
+    ? `${each((_, name) => `let ${name} = next_${name};`)}
+  ${each((tensor, name, u, c) => `next_${name} = ${read(tensor, `row${u}`, c)};`)}
+  ${lines(unroll, (u) => `row${u} = ${rowOf(u, `first + ${2 * step}u`)};`)}`
+    : `${lines(unroll, (u) => `let row${u} = ${rowOf(u, "first")};`)}
+  ${each((tensor, name, u, c) => `let ${name} = ${read(tensor, `row${u}`, c)};`)}`;
   // As many heads at a time as 15 KiB of workgroup memory hold.
   const headsAtOnce = Math.max(1, Math.min(sharing, Math.floor(mergeBytes / (groups * headSize * 4))));
   const rounds = Math.ceil(sharing / headsAtOnce);
@@ -159,15 +190,10 @@ var o_${h}_${j} = vec4f(0.0);`,
   ),
 )}
 ${lines(sharing, (h) => `var largest_${h} = -1e29;\nvar total_${h} = 0.0;`)}
-for (var first = begin; first < end; first += ${groups * unroll}u) {
+${before}
+for (var first = begin; first < end; first += ${step}u) {
   let at = first + group;
-  ${lines(
-    unroll,
-    (u) =>
-      `let row${u} = slotOf(span.pages, min(at + ${u * groups}u, end - 1u)) * ${(keyValueHeads * headSize) / words}u + keyValueHead * ${headSize / words}u + lane;`,
-  )}
-  ${lines(unroll, (u) => read("keys", u))}
-  ${lines(unroll, (u) => read("values", u))}
+  ${take}
   ${lines(unroll, (u) => lines(pieces, (j) => `let key${u}_${j} = ${unpacked(`keys${u}`, j)};\nlet value${u}_${j} = ${unpacked(`values${u}`, j)};`))}
   ${lines(sharing, attend)}
 }
