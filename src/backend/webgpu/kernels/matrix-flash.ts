@@ -18,8 +18,9 @@ export interface FlashParts {
   /**
    * Bindings and functions: `struct Place { rows, firstRow, keyCount, leastVisible, … }` (of this workgroup: rows there
    * are in all, its first, keys its last row sees, keys its first row sees), `alias Chunk` (eight elements as read),
-   * `loadQuery(place, row, chunk) -> vec4u` (f16, scaled by log2(e) / √headSize), `loadKey` and
-   * `loadValue(place, position, chunk) -> Chunk`, `packed(place, Chunk) -> vec4u`, `visible(place, row) -> u32` (at least 1),
+   * `loadQuery(place, row, chunk) -> vec4u` (f16, scaled by log2(e) / √headSize), `blockAt(place, position) -> u32` (where a
+   * step of keys lies, asked for a step before it is needed), `loadKey` and
+   * `loadValue(place, block, position, chunk) -> Chunk`, `packed(place, Chunk) -> vec4u`, `visible(place, row) -> u32` (at least 1),
    * `store(place, row, column / 4, vec4f)`. Loads give zeros beyond the ends.
    */
   readonly declarations: string;
@@ -88,9 +89,10 @@ export function matrixFlash({ headSize, tiles, fragments: f, declarations, locat
     });
   const rowOfChunk = (chunk: string) => `${chunk} / ${headSize / 8}u`;
   const columnOfChunk = (chunk: string) => `${chunk} % ${headSize / 8}u`;
-  const load = (into: string, from: string, first: string) =>
+  const load = (into: string, from: string, first: string, block: string) =>
     each(
-      (i, chunk) => `${into}${i} = ${from}(place, ${first} + ${rowOfChunk(chunk)}, ${columnOfChunk(chunk)});`,
+      (i, chunk) =>
+        `${into}${i} = ${from}(place, ${block}, ${first} + ${rowOfChunk(chunk)}, ${columnOfChunk(chunk)});`,
     );
   const stage = (array: string, from: string, first = "") =>
     each(
@@ -253,8 +255,10 @@ ${lines(rowFragments, (r) => lines(columnFragments, (n) => f.result(`o_${r}_${n}
 var largest = -1e30;
 var total = 0.0;
 ${lines(chunksPerThread, (i) => `var k${i}: Chunk;\nvar v${i}: Chunk;`)}
-${load("k", "loadKey", "0u")}
-${load("v", "loadValue", "0u")}
+let firstBlock = blockAt(place, 0u);
+${load("k", "loadKey", "0u", "firstBlock")}
+${load("v", "loadValue", "0u", "firstBlock")}
+var block = blockAt(place, ${keys}u);
 ${stage("keyTile", "k")}
 workgroupBarrier();
 for (var firstKey = 0u; firstKey < place.keyCount; firstKey += ${keys}u) {
@@ -265,13 +269,14 @@ for (var firstKey = 0u; firstKey < place.keyCount; firstKey += ${keys}u) {
   }
   ${stage("valueTile", "v", valueTile)}
   if (thread == 0u) { atomicStore(&lagging, 0u); }
-  ${load("k", "loadKey", `firstKey + ${keys}u`)}
+  ${load("k", "loadKey", `firstKey + ${keys}u`, "block")}
   if (working) {
 ${scores}
   }
   workgroupBarrier(); // Scores and values are there, and nothing reads the keys any more.
   ${stage("keyTile", "k")}
-  ${load("v", "loadValue", `firstKey + ${keys}u`)}
+  ${load("v", "loadValue", `firstKey + ${keys}u`, "block")}
+  block = blockAt(place, firstKey + ${2 * keys}u);
   var shrink = 1.0;
   if (working) {
 ${softmax}

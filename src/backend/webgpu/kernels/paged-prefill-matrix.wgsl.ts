@@ -27,8 +27,11 @@ export function pagedPrefillMatrix(
   const sharing = heads / keyValueHeads;
   const { kinds, declarations } = pagedBindings("f16", { status: true });
   const rowChunks = (keyValueHeads * headSize) / 8;
+  // Where no step of keys is on two pages, one look at the table serves all of it.
+  const whole = pageSize % tiles.keys === 0;
+  const slot = whole ? `(block + position % ${pageSize}u)` : "slotOf(place, position)";
   const cached = (tensor: string) => `if (position >= place.keyCount) { return vec4u(0u); }
-  return ${tensor}[slotOf(place, position) * ${rowChunks}u + place.head * ${headSize / 8}u + chunk];`;
+  return ${tensor}[${slot} * ${rowChunks}u + place.head * ${headSize / 8}u + chunk];`;
   return {
     key: `paged-prefill-matrix ${fragments.name} ${JSON.stringify(options)}`,
     features: fragments.features,
@@ -44,8 +47,16 @@ struct Place {
 }
 alias Chunk = vec4u;
 var<workgroup> shared_place: Place;
+${
+  whole
+    ? `fn blockAt(place: Place, position: u32) -> u32 {
+  if (position >= place.keyCount) { return 0u; }
+  return pages[place.pages + position / ${pageSize}u] * ${pageSize}u;
+}`
+    : `fn blockAt(place: Place, position: u32) -> u32 { return 0u; }
 fn slotOf(place: Place, position: u32) -> u32 {
   return pages[place.pages + position / ${pageSize}u] * ${pageSize}u + position % ${pageSize}u;
+}`
 }
 /** The block of a sequence that is the number-th of all, the longest contexts first within a sequence. */
 fn locate(number: u32, head: u32) -> Place {
@@ -77,10 +88,10 @@ fn loadQuery(place: Place, row: u32, chunk: u32) -> vec4u {
   if (any(abs(low) > vec4f(65504.0)) || any(abs(high) > vec4f(65504.0))) { atomicStore(&status[0], 1u); }
   return vec4u(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
 }
-fn loadKey(place: Place, position: u32, chunk: u32) -> Chunk {
+fn loadKey(place: Place, block: u32, position: u32, chunk: u32) -> Chunk {
   ${cached("keys")}
 }
-fn loadValue(place: Place, position: u32, chunk: u32) -> Chunk {
+fn loadValue(place: Place, block: u32, position: u32, chunk: u32) -> Chunk {
   ${cached("values")}
 }
 fn visible(place: Place, row: u32) -> u32 { return place.context + min(row, place.rows - 1u) / ${sharing}u + 1u; }

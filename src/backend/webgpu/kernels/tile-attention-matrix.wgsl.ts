@@ -65,11 +65,12 @@ fn loadQuery(place: Place, row: u32, chunk: u32) -> vec4u {
   check(query);
   return half(query);
 }
-fn loadKey(place: Place, row: u32, chunk: u32) -> Chunk {
+fn blockAt(place: Place, row: u32) -> u32 { return 0u; }
+fn loadKey(place: Place, block: u32, row: u32, chunk: u32) -> Chunk {
   if (row >= place.rows) { return Chunk(); }
   ${load("key", "chunk")}
 }
-fn loadValue(place: Place, row: u32, chunk: u32) -> Chunk {
+fn loadValue(place: Place, block: u32, row: u32, chunk: u32) -> Chunk {
   if (row >= place.rows) { return Chunk(); }
   ${load("value", "chunk")}
 }
