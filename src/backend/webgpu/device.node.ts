@@ -14,7 +14,11 @@ const features = "allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memor
  */
 export async function dawnGpu(settings: WebGpuSettings): Promise<GPU> {
   const options: string[] = [];
-  if (!settings.stock) options.push(`enable-dawn-features=${features}`);
+  if (!settings.stock) {
+    options.push(`enable-dawn-features=${features}`);
+    // Timestamps are otherwise rounded to a tenth of a millisecond, which is longer than most operations.
+    options.push("disable-dawn-features=timestamp_quantization");
+  }
   if (settings.nullDevice) options.push("backend=null");
   else if (process.platform === "linux") options.push("backend=vulkan");
   if (settings.adapter) options.push(`adapter=${settings.adapter}`);

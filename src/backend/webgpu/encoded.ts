@@ -1,4 +1,3 @@
-import type { WebGpuCache } from "./cache.ts";
 import type { WebGpuDevice } from "./device.ts";
 import type { Dispatch, Place, SizeWord } from "./lower/dispatch.ts";
 import { alignUp, bindingAlignment, type DeviceMemory, usage } from "./memory.ts";
@@ -8,7 +7,8 @@ import type { Pipeline, Pipelines } from "./pipelines.ts";
 export interface Surroundings {
   readonly arena: GPUBuffer;
   readonly status: GPUBuffer;
-  readonly cache: WebGpuCache | undefined;
+  /** Keys and values of each layer. */
+  readonly cache: { readonly keys: readonly GPUBuffer[]; readonly values: readonly GPUBuffer[] } | undefined;
 }
 
 interface Ready {

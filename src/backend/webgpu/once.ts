@@ -40,13 +40,13 @@ export class KernelRunner {
     this.#memory.free(uniform); // the device still has it until the dispatch is done
   }
 
-  /** The bytes of a buffer, or of its beginning. */
-  async read(buffer: GPUBuffer, bytes = buffer.size): Promise<ArrayBuffer> {
+  /** Bytes of a buffer. */
+  async read(buffer: GPUBuffer, bytes = buffer.size, offset = 0): Promise<ArrayBuffer> {
     const { gpu } = this.#device;
     const target = this.#memory.allocate("read", bytes, usage.mapRead | usage.copyTarget);
     try {
       const encoder = gpu.createCommandEncoder();
-      encoder.copyBufferToBuffer(buffer, 0, target, 0, bytes);
+      encoder.copyBufferToBuffer(buffer, offset, target, 0, bytes);
       gpu.queue.submit([encoder.finish()]);
       await target.mapAsync(1);
       return target.getMappedRange().slice(0);

@@ -35,7 +35,7 @@ export class OperationTimer {
   }
 
   /** Reads the times of the run that was submitted last. */
-  async read(): Promise<void> {
+  async read(): Promise<readonly number[]> {
     await this.#readback.mapAsync(1);
     const stamps = new BigUint64Array(this.#readback.getMappedRange());
     this.milliseconds = Array.from(
@@ -43,6 +43,7 @@ export class OperationTimer {
       (_, i) => Number(stamps[i * 2 + 1] - stamps[i * 2]) / 1e6,
     );
     this.#readback.unmap();
+    return this.milliseconds;
   }
 
   dispose(): void {

@@ -2,16 +2,15 @@ import { DeviceError } from "../../errors.ts";
 import { costOf } from "../../graph/cost.ts";
 import type { Operation } from "../../graph/operations.ts";
 import type { Graph } from "../../graph/recorder.ts";
-import type { Storage, Tensor } from "../../graph/tensor.ts";
+import type { Storage } from "../../graph/tensor.ts";
 import type { HostArray, KeyValueCache, Program } from "../backend.ts";
 import { checkInputs } from "../inputs.ts";
 import type { WebGpuBackend } from "./backend.ts";
 import { cacheType, WebGpuCache } from "./cache.ts";
 import { CompiledDispatches, type Surroundings, statusStride } from "./encoded.ts";
 import { layOut, type ProgramLayout, storageBytes } from "./layout.ts";
-import type { Dispatch, Lowering, Place } from "./lower/dispatch.ts";
 import { statusWords } from "./lower/dispatch.ts";
-import { lower } from "./lower/lower.ts";
+import { lowerAll } from "./lower-all.ts";
 import { alignUp, usage } from "./memory.ts";
 import { OperationTimer } from "./operation-timer.ts";
 import type { WebGpuWeights } from "./weights.ts";
@@ -106,37 +105,22 @@ export class WebGpuProgram implements Program {
     const { device, memory, precision, pipelines } = backend;
     device.check();
     const layout = layOut(graph);
-    let scratchEnd = layout.bytes;
-    let bytes = layout.bytes;
     const cached = graph.operations.find((operation) => operation.kind === "rotary");
-    const lowering: Lowering = {
+    const { dispatches, ends, bytes } = await lowerAll(graph, backend, {
+      firstScratch: layout.bytes,
       device,
       precision,
-      cacheType: cached ? cacheType(device, precision, cached.cache) : "f32",
       portable,
+      cacheType: cached ? cacheType(device, precision, cached.cache) : "f32",
       mayRound: !portable && precision === "fast" && device.hasMatrixUnits,
-      choose: ({ variants }) => variants[0].build(),
-      place: ({ storage }: Tensor): Place => ({
+      place: ({ storage }) => ({
         in: "arena",
         offset: layout.offsets.get(storage.id)!,
         bytes: storageBytes(storage),
       }),
       weight: (weight) => weights.get(weight),
       vector: (weight) => ({ in: "buffer", buffer: weights.get(weight).parts[0].values }),
-      scratch(size) {
-        const offset = scratchEnd;
-        scratchEnd = alignUp(scratchEnd + size);
-        bytes = Math.max(bytes, scratchEnd);
-        return { in: "arena", offset, bytes: size };
-      },
-    };
-    const dispatches: Dispatch[] = [];
-    const ends: number[] = [];
-    for (const operation of graph.operations) {
-      scratchEnd = layout.bytes;
-      dispatches.push(...lower(operation, lowering));
-      ends.push(dispatches.length);
-    }
+    });
     const compiled = await CompiledDispatches.compile(device, memory, pipelines, dispatches);
     backend.arena.reserve(bytes);
     return new WebGpuProgram(graph, backend, layout, { compiled, ends, bytes }, weights);

@@ -8,6 +8,8 @@ export interface WebGpuSettings {
   readonly portable: boolean;
   /** "null": Dawn's device that compiles and checks kernels, and computes nothing. */
   readonly nullDevice: boolean;
+  /** "trial": variants are tried on software adapters too, which takes long. */
+  readonly trial: boolean;
   /** "adapter=NAME": the adapter whose name has NAME in it (Node). */
   readonly adapter: string | undefined;
   /** "memory=BYTES": the device's memory is taken to be this large. */
@@ -17,17 +19,18 @@ export interface WebGpuSettings {
 }
 
 const name = "INTERNVL_WEBGPU";
-const words = "stock, portable, null, adapter=NAME, memory=BYTES, variant=TEXT";
+const words = "stock, portable, null, trial, adapter=NAME, memory=BYTES, variant=TEXT";
 
 export function parseSettings(text = ""): WebGpuSettings {
   const asked = text.split(",").filter((word) => word.trim() !== "");
-  const settings = { stock: false, portable: false, nullDevice: false };
+  const settings = { stock: false, portable: false, nullDevice: false, trial: false };
   const values = new Map<string, string>();
   for (const word of asked) {
     const [key, value] = word.trim().split("=", 2);
     if (value === undefined && key === "stock") settings.stock = true;
     else if (value === undefined && key === "portable") settings.portable = true;
     else if (value === undefined && key === "null") settings.nullDevice = true;
+    else if (value === undefined && key === "trial") settings.trial = true;
     else if (value && ["adapter", "memory", "variant"].includes(key)) values.set(key, value);
     else throw new OptionError(name, word, `must be made of ${words}`);
   }

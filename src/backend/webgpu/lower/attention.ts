@@ -1,5 +1,6 @@
 import type { Attention, PagedAttention } from "../../../graph/operations.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
+import type { FlashTiles } from "../kernels/matrix-flash.ts";
 import {
   pagedDecode,
   pagedDecodeCombine,
@@ -24,7 +25,7 @@ import {
   tileAttentionPortableWorkgroups,
 } from "../kernels/tile-attention-portable.wgsl.ts";
 import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
-import type { Variant } from "./variant.ts";
+import type { Choice, Variant } from "./variant.ts";
 
 export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
   const { query, key, value, heads, headSize, groupRows, output } = operation;
@@ -36,18 +37,21 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
   const variants: Variant[] = [];
   const aligned = [query, key, value, output].every(isAligned) && headSize % 4 === 0;
   if (on.mayRound && aligned && headSize % 32 === 0) {
-    const o = { heads, headSize, together, tiles: flashTiles(headSize) };
-    variants.push({
-      name: "matrix",
-      build: () => [
-        {
-          kernel: tileAttentionMatrix(o),
-          places: [...places, status(statusWords.overflow)],
-          sizes,
-          workgroups: tileAttentionMatrixWorkgroups(o, { groups, groupRows }),
-        },
-      ],
-    });
+    for (const tiles of flashTiles) {
+      const o = { heads, headSize, together, tiles };
+      variants.push({
+        name: flashName(tiles),
+        rounds: true,
+        build: () => [
+          {
+            kernel: tileAttentionMatrix(o),
+            places: [...places, status(statusWords.overflow)],
+            sizes,
+            workgroups: tileAttentionMatrixWorkgroups(o, { groups, groupRows }),
+          },
+        ],
+      });
+    }
   }
   if (aligned && !on.device.isSoftware) {
     const o = { heads, headSize, together, unroll: 4, rolled: false };
@@ -76,7 +80,6 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
   });
   return on.choose({
     name: `attention ${heads}x${headSize} ${groupRows} rows, ${groups} groups`,
-    inputs: inputs.map((tensor) => on.place(tensor)),
     output: on.place(output),
     variants,
   });
@@ -124,18 +127,21 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
     });
   }
   if (on.mayRound && cacheType === "f16" && aligned && headSize % 32 === 0) {
-    const o = { ...shape, tiles: flashTiles(headSize) };
-    variants.push({
-      name: "matrix",
-      build: () => [
-        {
-          kernel: pagedPrefillMatrix(o),
-          places: [...places, status(statusWords.overflow)],
-          sizes: [...sizes, 1],
-          workgroups: pagedPrefillMatrixWorkgroups(o, { rows, sequences }),
-        },
-      ],
-    });
+    for (const tiles of flashTiles) {
+      const o = { ...shape, tiles };
+      variants.push({
+        name: flashName(tiles),
+        rounds: true,
+        build: () => [
+          {
+            kernel: pagedPrefillMatrix(o),
+            places: [...places, status(statusWords.overflow)],
+            sizes: [...sizes, 1],
+            workgroups: pagedPrefillMatrixWorkgroups(o, { rows, sequences }),
+          },
+        ],
+      });
+    }
   }
   if (aligned && !device.isSoftware) {
     const o = { ...shape, cacheType, unroll: 4, rolled: false };
@@ -165,15 +171,42 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
   const bucket = 2 ** Math.ceil(Math.log2(rows));
   return on.choose({
     name: `paged attention ${heads}/${keyValueHeads}x${headSize} ${cacheType} rows ${bucket} of ${sequences}`,
-    inputs: [on.place(query)],
+    ...madeUp(operation, on),
     output: on.place(output),
     variants,
   });
 }
 
-/** Rows and keys of a step on the matrix units. */
-function flashTiles(headSize: number) {
-  return { subgroupRows: 16, subgroups: 4, keys: headSize % 64 === 0 ? 64 : 32 } as const;
+/** Positions of each sequence that a trial looks at, at most, and bytes of keys that it has. */
+const triedLength = 2048;
+const triedBytes = 2 ** 26;
+
+/** Sequences for a trial: of equal shares of the new tokens, at the end of as much context as there may be. */
+function madeUp(operation: PagedAttention, on: Lowering): Pick<Choice, "numbers" | "cacheBytes"> {
+  const { query, starts, lengths, pages, cache } = operation;
+  const sequences = lengths.rows;
+  const pageBytes = cache.pageSize * cache.keyValueHeads * cache.headSize * (on.cacheType === "f16" ? 2 : 4);
+  const share = Math.ceil(query.rows / sequences);
+  const startOf = (b: number) => Math.min(b * share, query.rows);
+  const length = Math.max(share, Math.min(triedLength, pages.columns * cache.pageSize));
+  const pagesThere = Math.max(1, Math.min(sequences * pages.columns, Math.floor(triedBytes / pageBytes)));
+  const numbers = [
+    [on.place(starts), Uint32Array.from({ length: sequences + 1 }, (_, b) => startOf(b))],
+    [on.place(lengths), new Uint32Array(sequences).fill(length)],
+    [on.place(pages), Uint32Array.from({ length: sequences * pages.columns }, (_, i) => i % pagesThere)],
+  ] as const;
+  return { numbers, cacheBytes: pagesThere * pageBytes };
+}
+
+/** Rows and keys of a step on the matrix units, the best on one NVIDIA H200 first. */
+const flashTiles: readonly FlashTiles[] = [
+  { subgroupRows: 16, subgroups: 8, keys: 32 },
+  { subgroupRows: 32, subgroups: 4, keys: 32 },
+  { subgroupRows: 16, subgroups: 4, keys: 32 },
+];
+
+function flashName({ subgroupRows, subgroups, keys }: FlashTiles): string {
+  return `matrix ${subgroupRows}x${subgroups}x${keys}`;
 }
 
 /** Invocations of a subgroup that can hold a row of the cache; 0 where there are none. */

@@ -1,14 +1,40 @@
-import type { Operation } from "../../../graph/operations.ts";
+import { type Operation, type RmsNorm, readsOf } from "../../../graph/operations.ts";
+import type { Graph } from "../../../graph/recorder.ts";
+import type { Storage } from "../../../graph/tensor.ts";
 import { lowerAttention, lowerPagedAttention } from "./attention.ts";
 import type { Dispatch, Lowering } from "./dispatch.ts";
 import { lowerEmbed, lowerGather, lowerPatches, lowerScatter } from "./moves.ts";
 import { lowerNorm } from "./norms.ts";
 import { lowerPick } from "./pick.ts";
-import { lowerGatedMatmul, lowerMatmul } from "./products.ts";
+import { canFuse, lowerGatedMatmul, lowerMatmul } from "./products.ts";
 import { lowerRotary } from "./rotary.ts";
 
-/** The dispatches that compute an operation, in order. */
-export function lower(operation: Operation, on: Lowering): Dispatch[] {
+/** The dispatches of each operation, in order. A norm that became part of the next operation has none. */
+export function lowerOperations(
+  { operations, outputs }: Pick<Graph, "operations" | "outputs">,
+  on: Lowering,
+  each: (dispatches: Dispatch[]) => void,
+): void {
+  const readers = new Map<Storage, number>();
+  for (const { storage } of [...operations.flatMap(readsOf), ...outputs.values()])
+    readers.set(storage, (readers.get(storage) ?? 0) + 1);
+  let norm: RmsNorm | undefined;
+  operations.forEach((operation, i) => {
+    const next = operations[i + 1];
+    if (next && operation.kind === "rmsNorm") {
+      if (canFuse(operation, next, readers.get(operation.output.storage) ?? 0, on)) {
+        norm = operation;
+        each([]);
+        return;
+      }
+    }
+    each(lower(operation, on, norm));
+    norm = undefined;
+  });
+}
+
+/** The dispatches that compute an operation. @param norm what makes its input, and was left to it */
+function lower(operation: Operation, on: Lowering, norm: RmsNorm | undefined): Dispatch[] {
   switch (operation.kind) {
     case "embed":
       return lowerEmbed(operation, on);
@@ -19,9 +45,9 @@ export function lower(operation: Operation, on: Lowering): Dispatch[] {
     case "patches":
       return lowerPatches(operation, on);
     case "matmul":
-      return lowerMatmul(operation, on);
+      return lowerMatmul(operation, on, norm);
     case "gatedMatmul":
-      return lowerGatedMatmul(operation, on);
+      return lowerGatedMatmul(operation, on, norm);
     case "layerNorm":
     case "rmsNorm":
       return lowerNorm(operation, on);

@@ -1,14 +1,18 @@
+import type { RmsNorm } from "../../../graph/operations.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
 import { convertInput, convertInputWorkgroups } from "../kernels/convert-input.wgsl.ts";
-import { gemv, gemvWorkgroups } from "../kernels/gemv.wgsl.ts";
+import { type GemvOptions, gemv, gemvWorkgroups } from "../kernels/gemv.wgsl.ts";
 import { matrixGemm, matrixGemmWorkgroups, type Tile } from "../kernels/matrix-gemm.wgsl.ts";
 import { plainProduct, plainProductWorkgroups } from "../kernels/plain-product.wgsl.ts";
 import { epilogueKey, type ProductOptions } from "../kernels/product.ts";
-import { type Dispatch, type Lowering, type Place, status, statusWords } from "./dispatch.ts";
+import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
+import { lowerNorm } from "./norms.ts";
 import type { Choice, Variant } from "./variant.ts";
 
 /** One product with all that it reads and writes. */
 export interface ProductCall {
+  /** What makes the input, where that may be part of the product. */
+  readonly norm?: RmsNorm;
   readonly input: Tensor;
   readonly output: Place;
   /** Values, then scales. */
@@ -26,15 +30,19 @@ export function productVariants(options: ProductOptions, call: ProductCall, on: 
   const { columns, outputs, format } = options;
   const { rows } = call.input;
   const bucket = 2 ** Math.ceil(Math.log2(rows));
+  const { norm } = call;
+  const alone: Variant[] = [
+    ...gemvVariants(options, call, on),
+    ...matrixVariants(options, call, on),
+    { name: "plain", build: () => [plain(options, call, on)] },
+  ];
+  const after = (variant: Variant): Variant =>
+    norm ? { ...variant, build: () => [...lowerNorm(norm, on), ...variant.build()] } : variant;
+  const name = `product ${columns}x${outputs} ${format} ${epilogueKey(options)} rows ${bucket}`;
   return {
-    name: `product ${columns}x${outputs} ${format} ${epilogueKey(options)} rows ${bucket}`,
+    name: norm ? `norm and ${name}` : name,
     output: call.output,
-    inputs: [on.place(call.input)],
-    variants: [
-      ...gemvVariants(options, call, on),
-      ...matrixVariants(options, call, on),
-      { name: "plain", build: () => [plain(options, call, on)] },
-    ],
+    variants: [...(norm ? fusedVariants(options, call, norm, on) : []), ...alone.map(after)],
   };
 }
 
@@ -47,42 +55,101 @@ function plain(options: ProductOptions, call: ProductCall, on: Lowering): Dispat
   };
 }
 
+/** How threads share the work of few rows: what has been fastest somewhere; the first is the kernel's own choice. */
+type Sharing = Pick<GemvOptions, "threads" | "together" | "words" | "unroll" | "staged">;
+const floatSharings: readonly Sharing[] = [
+  {},
+  { together: 2 },
+  { threads: 128 },
+  { threads: 128, together: 8, unroll: 1 },
+];
+const integerSharings: readonly Sharing[] = [
+  {},
+  { threads: 128, together: 2, words: 2, unroll: 2, staged: false },
+  { threads: 128, together: 4, words: 2, unroll: 2, staged: false },
+  { threads: 256, together: 4, words: 2, unroll: 1, staged: false },
+];
+
 /** Few rows, at the speed of memory. */
 function gemvVariants(options: ProductOptions, call: ProductCall, on: Lowering): Variant[] {
   const { input } = call;
+  const kernels = gemvKernels(options, input, on);
+  const places = [on.place(input), ...call.weights, ...call.after, call.output];
+  return kernels.map(({ name, o }) => ({
+    name,
+    build: () => [{ kernel: gemv(o), places, sizes: call.sizes, workgroups: gemvWorkgroups(o) }],
+  }));
+}
+
+/** The same with the norm of its input inside. */
+function fusedVariants(options: ProductOptions, call: ProductCall, norm: RmsNorm, on: Lowering): Variant[] {
+  const { input, weight, epsilon } = norm;
+  // The planner knows that the norm reads its input, not that the product does: that may write there.
+  if (overlap(on.place(input), call.output)) return [];
+  const [rows, , , ...rest] = call.sizes;
+  const places = [on.place(input), ...call.weights, on.vector(weight), ...call.after, call.output];
+  const sizes = [rows, ...strides(input), ...rest];
+  return gemvKernels(options, input, on).map(({ name, o }) => {
+    const fused = { ...o, normalise: { epsilon } };
+    return {
+      name: `${name} with norm`,
+      build: () => [{ kernel: gemv(fused), places, sizes, workgroups: gemvWorkgroups(fused) }],
+    };
+  });
+}
+
+function gemvKernels(
+  options: ProductOptions,
+  input: Tensor,
+  on: Lowering,
+): { name: string; o: GemvOptions }[] {
   const most = on.device.isSoftware ? 1 : mostGemvRows;
   if (input.rows > most || on.portable || !on.device.features.has("subgroups")) return [];
   const rows = 2 ** Math.ceil(Math.log2(input.rows));
-  const aligned = isAligned(input, options.columns);
-  const o = { ...options, rows, scalarInput: !aligned, threads: on.device.isSoftware ? 32 : 256 };
-  return [
-    {
-      name: "gemv",
-      build: () => [
-        {
-          kernel: gemv(o),
-          places: [on.place(input), ...call.weights, ...call.after, call.output],
-          sizes: call.sizes,
-          workgroups: gemvWorkgroups(o),
-        },
-      ],
-    },
-  ];
+  const scalarInput = !isAligned(input, options.columns);
+  if (on.device.isSoftware) return [{ name: "gemv", o: { ...options, rows, scalarInput, threads: 32 } }];
+  const integers = options.format === "int8" || options.format === "int4";
+  const sharings = integers ? integerSharings : floatSharings;
+  return sharings.map((sharing) => {
+    const name = ["gemv", ...Object.entries(sharing).map(([key, value]) => `${key} ${value}`)].join(" ");
+    return { name, o: { ...options, rows, scalarInput, ...sharing } };
+  });
 }
 
-/** Rows, outputs, columns a step, then subgroups down, across and along. */
-type TileNumbers = readonly [number, number, number, number, number, number];
+/** Rows, outputs, columns a step; subgroups down, across and along; steps ahead. */
+type TileNumbers = readonly [number, number, number, number, number, number, number];
 
-/** Tiles for up to so many rows. */
+/** Tiles for up to so many rows: what has been fastest on one NVIDIA H200, and what comes near. */
 const tiles: readonly { readonly most: number; readonly tiles: readonly TileNumbers[] }[] = [
-  { most: 16, tiles: [[16, 32, 256, 1, 1, 8]] },
-  { most: 32, tiles: [[32, 32, 256, 1, 1, 8]] },
-  { most: 64, tiles: [[64, 64, 64, 2, 2, 2]] },
+  {
+    most: 16,
+    tiles: [
+      [16, 32, 256, 1, 1, 8, 2],
+      [16, 64, 128, 1, 2, 4, 1],
+      [16, 32, 128, 1, 1, 4, 2],
+    ],
+  },
+  {
+    most: 32,
+    tiles: [
+      [32, 32, 256, 1, 1, 8, 1],
+      [32, 64, 128, 1, 2, 4, 1],
+    ],
+  },
+  {
+    most: 64,
+    tiles: [
+      [64, 32, 128, 1, 1, 8, 1],
+      [64, 64, 64, 2, 2, 2, 1],
+    ],
+  },
   {
     most: Infinity,
     tiles: [
-      [128, 256, 32, 2, 4, 1],
-      [128, 128, 32, 2, 2, 1],
+      [128, 256, 32, 2, 4, 1, 1],
+      [128, 128, 32, 2, 2, 1, 1],
+      [128, 128, 64, 2, 2, 2, 1],
+      [64, 64, 64, 2, 2, 2, 1],
     ],
   },
 ];
@@ -96,7 +163,11 @@ function matrixVariants(options: ProductOptions, call: ProductCall, on: Lowering
   const { tiles: fitting } = tiles.find(({ most }) => input.rows <= most)!;
   return fitting.map(([rows, outputs, depth, down, across, along]) => {
     const tile: Tile = { rows, outputs, depth, down, across, along, buffers: 1, ahead: 1 };
-    return { name: `matrix ${rows}x${outputs}x${depth}`, build: () => matrix(options, call, tile, on) };
+    return {
+      name: `matrix ${rows}x${outputs}x${depth}`,
+      rounds: true,
+      build: () => matrix(options, call, tile, on),
+    };
   });
 }
 
@@ -120,6 +191,11 @@ function matrix(options: ProductOptions, call: ProductCall, tile: Tile, on: Lowe
       workgroups: matrixGemmWorkgroups(o, rows),
     },
   ];
+}
+
+function overlap(a: Place, b: Place): boolean {
+  if (a.in !== "arena" || b.in !== "arena") return false;
+  return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 }
 
 /** Whether rows of a tensor begin at multiples of four elements, and end at one. */

@@ -1,12 +1,27 @@
-import type { GatedMatmul, Matmul } from "../../../graph/operations.ts";
+import type { GatedMatmul, Matmul, Operation, RmsNorm } from "../../../graph/operations.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
 import type { ProductOptions } from "../kernels/product.ts";
 import type { PlacedPart, PlacedWeight } from "../weights.ts";
 import { type Dispatch, inBuffer, type Lowering, type Place, strides } from "./dispatch.ts";
 import { type ProductCall, productVariants } from "./product-variants.ts";
 
-/** A product for each part of the weight: each makes columns of the output. */
-export function lowerMatmul(operation: Matmul, on: Lowering): Dispatch[] {
+/** Most rows for which a norm may be part of the product that reads it. */
+const mostFusedRows = 8;
+
+/** Whether a norm and the next operation can be lowered as one: nothing else reads what the norm makes. */
+export function canFuse(norm: Operation, next: Operation, readers: number, on: Lowering): norm is RmsNorm {
+  if (norm.kind !== "rmsNorm" || (next.kind !== "matmul" && next.kind !== "gatedMatmul")) return false;
+  const weight = next.kind === "matmul" ? next.weight : next.gate;
+  return (
+    next.input.storage === norm.output.storage &&
+    readers === 1 &&
+    norm.input.rows <= mostFusedRows &&
+    on.weight(weight).parts.length === 1
+  );
+}
+
+/** A product for each part of the weight: each makes columns of the output. @param norm what makes its input */
+export function lowerMatmul(operation: Matmul, on: Lowering, norm?: RmsNorm): Dispatch[] {
   const { input, activation, residual, output } = operation;
   const weight = on.weight(operation.weight);
   const { bias, scale, table } = operation;
@@ -22,6 +37,7 @@ export function lowerMatmul(operation: Matmul, on: Lowering): Dispatch[] {
     return lowerProduct(
       { columns, outputs: part.rows, format, epilogue },
       {
+        norm,
         input,
         output: on.place(output),
         weights: weightPlaces([part]),
@@ -33,7 +49,11 @@ export function lowerMatmul(operation: Matmul, on: Lowering): Dispatch[] {
   });
 }
 
-export function lowerGatedMatmul({ input, gate, up, output }: GatedMatmul, on: Lowering): Dispatch[] {
+export function lowerGatedMatmul(
+  { input, gate, up, output }: GatedMatmul,
+  on: Lowering,
+  norm?: RmsNorm,
+): Dispatch[] {
   const gates = on.weight(gate);
   const ups = on.weight(up);
   checkAlike(gates, ups);
@@ -42,6 +62,7 @@ export function lowerGatedMatmul({ input, gate, up, output }: GatedMatmul, on: L
     return lowerProduct(
       { columns, outputs: part.rows, format, gated: true },
       {
+        norm,
         input,
         output: on.place(output),
         weights: weightPlaces([part, ups.parts[i]]),

@@ -3,6 +3,8 @@ import type { Dispatch, Place } from "./dispatch.ts";
 /** One way to compute something. */
 export interface Variant {
   readonly name: string;
+  /** Whether it rounds operands to f16, so that its results are those of another precision. */
+  readonly rounds?: boolean;
   build(): Dispatch[];
 }
 
@@ -10,9 +12,11 @@ export interface Variant {
 export interface Choice {
   /** Same name, same choice. */
   readonly name: string;
-  /** f32 activations among what is read. */
-  readonly inputs: readonly Place[];
   readonly output: Place;
-  /** Of those that run on the device, the likeliest first; the last runs everywhere and is the measure of the others. */
+  /** Of those that the device's features allow, the likeliest first; the last runs everywhere and judges the others. */
   readonly variants: readonly Variant[];
+  /** What it reads that can not be any numbers: page tables and the like. */
+  readonly numbers?: readonly (readonly [Place, Uint32Array<ArrayBuffer>])[];
+  /** Bytes of keys, and as many of values, that it looks at. */
+  readonly cacheBytes?: number;
 }

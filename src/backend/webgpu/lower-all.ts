@@ -1,0 +1,86 @@
+import type { Graph } from "../../graph/recorder.ts";
+import type { WebGpuBackend } from "./backend.ts";
+import type { Dispatch, Lowering } from "./lower/dispatch.ts";
+import { lowerOperations } from "./lower/lower.ts";
+import type { Choice, Variant } from "./lower/variant.ts";
+import { alignUp } from "./memory.ts";
+import { Trial } from "./variants.ts";
+
+export interface Lowered {
+  readonly dispatches: readonly Dispatch[];
+  /** For each operation, the number of dispatches up to its end. */
+  readonly ends: readonly number[];
+  /** Of the arena, scratch included. */
+  readonly bytes: number;
+}
+
+type Surroundings = Omit<Lowering, "scratch" | "choose"> & { readonly firstScratch: number };
+
+/** A choice that nothing is known of yet, and how its variants are built. */
+interface Open {
+  readonly choice: Choice;
+  readonly build: (variant: Variant) => Dispatch[];
+}
+
+/** The dispatches of all operations. What can be computed in several ways is tried first, where that was not done before. */
+export async function lowerAll(
+  graph: Graph,
+  backend: WebGpuBackend,
+  surroundings: Surroundings,
+): Promise<Lowered> {
+  const { choices } = backend;
+  await choices.recall();
+  const open = new Map<string, Open>();
+  const lowered = lowerOnce(graph, backend, surroundings, open);
+  if (open.size === 0) return lowered;
+  const kernels = [...open.values()].flatMap(({ choice, build }) => choice.variants.flatMap(build));
+  // All at once: drivers compile on several threads.
+  await Promise.allSettled(kernels.map(({ kernel }) => backend.pipelines.get(kernel)));
+  const trial = new Trial(backend, lowered.bytes);
+  try {
+    for (const { choice, build } of open.values())
+      choices.note(choice, build, await trial.fastest(choice, build));
+  } finally {
+    trial.dispose();
+  }
+  await choices.keep();
+  return lowerOnce(graph, backend, surroundings, open);
+}
+
+function lowerOnce(
+  graph: Graph,
+  { choices }: WebGpuBackend,
+  { firstScratch, ...surroundings }: Surroundings,
+  open: Map<string, Open>,
+): Lowered {
+  let scratchEnd = firstScratch;
+  let bytes = firstScratch;
+  const lowering: Lowering = {
+    ...surroundings,
+    scratch(size) {
+      const offset = scratchEnd;
+      scratchEnd = alignUp(scratchEnd + size);
+      bytes = Math.max(bytes, scratchEnd);
+      return { in: "arena", offset, bytes: size };
+    },
+    choose(choice) {
+      const start = scratchEnd;
+      const build = (variant: Variant) => {
+        scratchEnd = start;
+        return variant.build();
+      };
+      if (choice.variants.length === 1) return build(choice.variants[0]);
+      const known = choices.find(choice, build);
+      if (known === undefined && !open.has(choice.name)) open.set(choice.name, { choice, build });
+      return build(choice.variants.find(({ name }) => name === known) ?? choice.variants[0]);
+    },
+  };
+  const dispatches: Dispatch[] = [];
+  const ends: number[] = [];
+  lowerOperations(graph, lowering, (some) => {
+    dispatches.push(...some);
+    ends.push(dispatches.length);
+    scratchEnd = firstScratch;
+  });
+  return { dispatches, ends, bytes };
+}
