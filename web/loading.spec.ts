@@ -16,7 +16,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { blockBytes } from "../src/checkpoint/url/blocks.ts";
 import type { DownloadError } from "../src/errors.ts";
 import { openToAll, type RangeServer, serveRanges } from "../test/support/range-server.ts";
-import { openBrowser } from "./support/browser.ts";
+import { openBrowser, openLastingBrowser } from "./support/browser.ts";
 import { harnessFolder, openHarness, serveHarness } from "./support/serve.ts";
 
 /** 25 MB, nearly all of it in one file. */
@@ -190,6 +190,35 @@ describe.each(["the private file system", "Cache Storage"])("what the browser ke
     const begun = performance.now();
     expect((await load(page)).text).toBe(text);
     expect(performance.now() - begun).toBeLessThan(20_000);
+  });
+});
+
+describe("a browser that is killed in the middle", () => {
+  it("goes on with what was kept, and keeps nothing broken", async () => {
+    const profile = mkdtempSync(join(tmpdir(), "internvl-profile-"));
+    try {
+      const killed = await openLastingBrowser(profile);
+      const page = await openHarness(harness, killed);
+      server.fault = (request) => blocksAsked() > 2 && isBlock(request.url!, request.headers.range);
+      void load(page).catch(() => undefined);
+      await expect
+        .poll(async () => (await cached(page))["model.safetensors"]?.[1] ?? 0, { timeout: 20_000 })
+        .toBeGreaterThan(0);
+      const session = await killed.newCDPSession(page);
+      const gone = new Promise((resolve) => killed.once("close", resolve));
+      void session.send("Browser.crash").catch(() => undefined);
+      await gone;
+      server.fault = undefined;
+      server.requests.length = 0;
+
+      const again = await openLastingBrowser(profile);
+      const rest = await load(await openHarness(harness, again));
+      const { text } = await load(await open(), { cache: false });
+      expect(rest.text).toBe(text);
+      await again.close();
+    } finally {
+      rmSync(profile, { recursive: true, force: true });
+    }
   });
 });
 

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 
 /** Where distributions put Chromium; the environment variable CHROMIUM names another. */
 const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
@@ -15,11 +15,21 @@ const flags = [
 
 /** @param webgpu Whether pages have WebGPU, on SwiftShader: without the flag there is no adapter. */
 export async function openBrowser({ webgpu = true } = {}): Promise<Browser> {
+  return chromium.launch({
+    executablePath: findBrowser(),
+    args: webgpu ? [...flags, "--enable-unsafe-webgpu"] : flags,
+  });
+}
+
+/** A browser that keeps what its pages keep in a folder, from one run of it to the next. */
+export async function openLastingBrowser(folder: string): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(folder, { executablePath: findBrowser(), args: flags });
+}
+
+function findBrowser(): string {
   const executablePath = process.env.CHROMIUM ?? places.find((path) => existsSync(path));
-  if (!executablePath) {
-    throw new Error(`there is no Chromium (${places.join(", ")}): apt-get install chromium, or set CHROMIUM`);
-  }
-  return chromium.launch({ executablePath, args: webgpu ? [...flags, "--enable-unsafe-webgpu"] : flags });
+  if (executablePath) return executablePath;
+  throw new Error(`there is no Chromium (${places.join(", ")}): apt-get install chromium, or set CHROMIUM`);
 }
 
 /** What went wrong in a page, as it told: errors nobody caught, and what it wrote on the console as one. */

@@ -17,7 +17,7 @@ export const blockBytes = 2 ** 23;
 /** Blocks on their way at the same time: over HTTP/1.1 a browser opens six connections to a server. */
 const blocksAtOnce = 6;
 /** Blocks in memory that nobody waits for: small tensors lie side by side, and share one. */
-const blocksHeld = 8;
+const blocksHeld = 2;
 
 /** The blocks of all files of a checkpoint. */
 export class Blocks {
