@@ -17,10 +17,10 @@ export interface FlashParts {
   readonly fragments: Fragments;
   /**
    * Bindings and functions: `struct Place { rows, firstRow, keyCount, leastVisible, … }` (of this workgroup: rows there
-   * are in all, its first, keys its last row sees, keys its first row sees), `alias Chunk` (eight elements as read),
+   * are in all, its first, keys its last row sees, keys its first row sees), `alias Part` (eight elements as read),
    * `loadQuery(place, row, chunk) -> vec4u` (f16, scaled by log2(e) / √headSize), `blockAt(place, position) -> u32` (where a
    * step of keys lies, asked for a step before it is needed), `loadKey` and
-   * `loadValue(place, block, position, chunk) -> Chunk`, `packed(place, Chunk) -> vec4u`, `visible(place, row) -> u32` (at least 1),
+   * `loadValue(place, block, position, chunk) -> Part`, `packed(place, Part) -> vec4u`, `visible(place, row) -> u32` (at least 1),
    * `store(place, row, column / 4, vec4f)`. Loads give zeros beyond the ends.
    */
   readonly declarations: string;
@@ -254,7 +254,7 @@ ${queries}
 ${lines(rowFragments, (r) => lines(columnFragments, (n) => f.result(`o_${r}_${n}`)))}
 var largest = -1e30;
 var total = 0.0;
-${lines(chunksPerThread, (i) => `var k${i}: Chunk;\nvar v${i}: Chunk;`)}
+${lines(chunksPerThread, (i) => `var k${i}: Part;\nvar v${i}: Part;`)}
 let firstBlock = blockAt(place, 0u);
 ${load("k", "loadKey", "0u", "firstBlock")}
 ${load("v", "loadValue", "0u", "firstBlock")}

@@ -45,7 +45,7 @@ export function pagedPrefillMatrix(
 struct Place {
   rows: u32, firstRow: u32, keyCount: u32, leastVisible: u32, head: u32, firstQuery: u32, context: u32, pages: u32
 }
-alias Chunk = vec4u;
+alias Part = vec4u;
 var<workgroup> shared_place: Place;
 ${
   whole
@@ -76,7 +76,7 @@ fn locate(number: u32, head: u32) -> Place {
   }
   return Place();
 }
-fn packed(place: Place, chunk: Chunk) -> vec4u { return chunk; }
+fn packed(place: Place, chunk: Part) -> vec4u { return chunk; }
 fn columnOf(place: Place, row: u32) -> u32 { return (place.head * ${sharing}u + row % ${sharing}u) * ${headSize / 4}u; }
 fn loadQuery(place: Place, row: u32, chunk: u32) -> vec4u {
   if (row >= place.rows) { return vec4u(0u); }
@@ -88,10 +88,10 @@ fn loadQuery(place: Place, row: u32, chunk: u32) -> vec4u {
   if (any(abs(low) > vec4f(65504.0)) || any(abs(high) > vec4f(65504.0))) { atomicStore(&status[0], 1u); }
   return vec4u(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
 }
-fn loadKey(place: Place, block: u32, position: u32, chunk: u32) -> Chunk {
+fn loadKey(place: Place, block: u32, position: u32, chunk: u32) -> Part {
   ${cached("keys")}
 }
-fn loadValue(place: Place, block: u32, position: u32, chunk: u32) -> Chunk {
+fn loadValue(place: Place, block: u32, position: u32, chunk: u32) -> Part {
   ${cached("values")}
 }
 fn visible(place: Place, row: u32) -> u32 { return place.context + min(row, place.rows - 1u) / ${sharing}u + 1u; }

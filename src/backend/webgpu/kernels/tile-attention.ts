@@ -3,10 +3,11 @@ import type { KernelBinding } from "../kernel.ts";
 /**
  * The bindings of every kernel of tile attention, in this order: query, key and value `[G * groupRows, …]` f32 (one
  * binding `query` when all three are columns of one storage: WebGPU forbids to bind overlapping ranges twice), output
- * `[G * groupRows, heads * headSize]` f32, status where there is one, and `sizes`.
+ * `[G * groupRows, heads * headSize]` f32, status where there is one, and `sizes`. With `halves`, keys and values of
+ * f16 `[G * groupRows, 2 * heads * headSize]` stand in for key and value.
  */
-export function tileBindings(together: boolean, status: boolean) {
-  const tensors = together ? ["query"] : ["query", "key", "value"];
+export function tileBindings(together: boolean, status: boolean, halves = false) {
+  const tensors = together || halves ? ["query"] : ["query", "key", "value"];
   const kinds: KernelBinding[] = [];
   const text: string[] = [];
   const bind = (kind: KernelBinding, declaration: string) => {
@@ -15,6 +16,7 @@ export function tileBindings(together: boolean, status: boolean) {
     kinds.push(kind);
   };
   for (const tensor of tensors) bind("write", `${tensor}: array<vec4f>`);
+  if (halves) bind("write", "halves: array<vec4u>");
   bind("write", "output: array<vec4f>");
   if (status) bind("write", "status: array<atomic<u32>>");
   bind("uniform", "sizes: Sizes");
