@@ -23,7 +23,18 @@ export async function runTileAttention(
   kernel: Kernel,
   workgroups: Workgroups,
   { heads, headSize, groups, groupRows, spread = 1 }: TileCase,
-  { together, status = false, firstValue }: { together: boolean; status?: boolean; firstValue?: number },
+  {
+    together,
+    status = false,
+    firstValue,
+    rounding,
+  }: {
+    together: boolean;
+    status?: boolean;
+    firstValue?: number;
+    /** What rounds keys and values to f16 before. */
+    rounding?: { kernel: Kernel; workgroups: Workgroups; bytes: number };
+  },
 ) {
   const rows = groups * groupRows;
   const width = heads * headSize;
@@ -46,23 +57,27 @@ export async function runTileAttention(
   attention(parts[0], parts[1], parts[2], { heads, headSize, groupRows }, wanted);
   const output = widened(zeros(rows, width), 0, 4);
   output.data.fill(Number.NaN);
-  const answers = await runKernel(
-    device,
-    kernel,
-    [
-      ...tensors.slice(0, together ? 1 : 3).map(({ data }) => data),
-      output.data,
-      ...(status ? [new Uint32Array(1)] : []),
-      Uint32Array.from([
-        groups,
-        groupRows,
-        ...tensors.flatMap(({ stride, start }) => [stride, start]),
-        output.stride,
-      ]),
-    ],
-    workgroups,
-  );
-  const at = together ? 1 : 3;
+  const sizes = Uint32Array.from([
+    groups,
+    groupRows,
+    ...tensors.flatMap(({ stride, start }) => [stride, start]),
+    output.stride,
+  ]);
+  const states = status ? [new Uint32Array(1)] : [];
+  const inputs: (Float32Array | Uint8Array)[] = tensors.slice(0, together ? 1 : 3).map(({ data }) => data);
+  if (rounding) {
+    const sources = together ? inputs : inputs.splice(1);
+    const { kernel, workgroups, bytes } = rounding;
+    const rounded = await runKernel(
+      device,
+      kernel,
+      [...sources, new Uint8Array(bytes), ...states, sizes],
+      workgroups,
+    );
+    inputs.push(new Uint8Array(rounded[sources.length], 0, bytes));
+  }
+  const answers = await runKernel(device, kernel, [...inputs, output.data, ...states, sizes], workgroups);
+  const at = inputs.length;
   return answerOf(answers[at], output, wanted, status ? new Uint32Array(answers[at + 1])[0] : 0);
 }
 

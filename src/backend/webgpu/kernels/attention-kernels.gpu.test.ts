@@ -20,7 +20,13 @@ import {
 import { pagedDecodePortable } from "./paged-decode-portable.wgsl.ts";
 import { pagedPrefillMatrix, pagedPrefillMatrixWorkgroups } from "./paged-prefill-matrix.wgsl.ts";
 import { pagedPrefillPortable, pagedPrefillPortableWorkgroups } from "./paged-prefill-portable.wgsl.ts";
-import { tileAttentionMatrix, tileAttentionMatrixWorkgroups } from "./tile-attention-matrix.wgsl.ts";
+import {
+  tileAttentionMatrix,
+  tileAttentionMatrixWorkgroups,
+  tileHalves,
+  tileHalvesBytes,
+  tileHalvesWorkgroups,
+} from "./tile-attention-matrix.wgsl.ts";
 import { tileAttentionPortable, tileAttentionPortableWorkgroups } from "./tile-attention-portable.wgsl.ts";
 
 const exact = { ofRange: 2e-6 };
@@ -228,6 +234,27 @@ describe.each(await presentAdapters("SwiftShader"))("attention on emulated matri
     const beyond = { together: true, status: true, firstValue: 1e7 };
     const { status } = await runTileAttention(await device(), kernel, workgroups, of, beyond);
     expect(status).toBe(1);
+  });
+
+  it.each([true, false])("keys and values rounded before, together: %s", async (together) => {
+    const of = { heads: 2, headSize: 32, groups: 2, groupRows: 5 };
+    const options = { heads: of.heads, headSize: of.headSize, together, halves: true, tiles: one };
+    const answer = await runTileAttention(
+      await device(),
+      tileAttentionMatrix(options, emulatedFragments),
+      tileAttentionMatrixWorkgroups(options, of),
+      of,
+      {
+        together,
+        status: true,
+        rounding: {
+          kernel: tileHalves(options),
+          workgroups: tileHalvesWorkgroups(options, 10),
+          bytes: tileHalvesBytes(options, 10),
+        },
+      },
+    );
+    check(answer, rounded);
   });
 
   it("over pages", async () => {

@@ -11,7 +11,7 @@ import {
 import { pagedDecodePortable } from "./paged-decode-portable.wgsl.ts";
 import { pagedPrefillMatrix } from "./paged-prefill-matrix.wgsl.ts";
 import { pagedPrefillPortable } from "./paged-prefill-portable.wgsl.ts";
-import { tileAttentionMatrix } from "./tile-attention-matrix.wgsl.ts";
+import { tileAttentionMatrix, tileHalves } from "./tile-attention-matrix.wgsl.ts";
 import { tileAttentionPortable } from "./tile-attention-portable.wgsl.ts";
 
 const both = [true, false];
@@ -26,7 +26,9 @@ const pageSize = 64;
 
 const matrixKernels = sizes.flatMap((headSize) =>
   flashTiles(headSize).flatMap((tiles) => [
-    ...both.map((together) => tileAttentionMatrix({ heads: 16, headSize, together, tiles })),
+    ...both.flatMap((together) =>
+      both.map((halves) => tileAttentionMatrix({ heads: 16, headSize, together, halves, tiles })),
+    ),
     ...shared.map(([heads, keyValueHeads]) =>
       pagedPrefillMatrix({ heads, keyValueHeads, headSize, pageSize, tiles }),
     ),
@@ -50,6 +52,7 @@ const decodeKernels = [4, 8, 16].flatMap((lanes) =>
 
 const portableKernels = sizes.flatMap((headSize) => [
   pagedDecodeCombine({ heads: 32, headSize }),
+  ...both.map((together) => tileHalves({ heads: 16, headSize, together })),
   ...both.flatMap((rolled) => [
     ...both.map((together) => tileAttentionPortable({ heads: 16, headSize, together, unroll: 4, rolled })),
     ...(["f16", "f32"] as const).map((cacheType) =>
