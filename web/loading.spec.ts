@@ -193,6 +193,44 @@ describe.each(["the private file system", "Cache Storage"])("what the browser ke
   });
 });
 
+describe("a worker of a page", () => {
+  it("loads and answers as the page does", async () => {
+    const page = await open();
+    const answer = await page.evaluate(
+      async ([address, question]) => {
+        const { src } = document.querySelector<HTMLScriptElement>("script[type=module]")!;
+        const body = `
+          import ${JSON.stringify(src)};
+          onmessage = async ({ data: { address, question } }) => {
+            try {
+              const model = await internvl.InternVL.load(address, { device: "cpu", cacheTokens: 4096 });
+              const picture = { width: 64, height: 64, data: new Uint8Array(64 * 64 * 3).fill(255) };
+              const { text } = await model.chat(question, { images: [picture], maxNewTokens: 4 });
+              postMessage({ text, kept: (await internvl.cachedCheckpoints()).length });
+            } catch (error) {
+              postMessage({ error: String(error) });
+            }
+          };
+          postMessage("ready");`;
+        const url = URL.createObjectURL(new Blob([body], { type: "text/javascript" }));
+        const worker = new Worker(url, { type: "module" });
+        const next = () =>
+          new Promise((resolve, reject) => {
+            worker.addEventListener("message", ({ data }) => resolve(data), { once: true });
+            worker.addEventListener("error", ({ message }) => reject(new Error(message)), { once: true });
+          });
+        await next();
+        worker.postMessage({ address, question });
+        return next();
+      },
+      [address(), question] as const,
+    );
+    const { text } = await load(page);
+    expect(answer).toEqual({ text, kept: expect.any(Number) });
+    expect((answer as { kept: number }).kept).toBeGreaterThan(3);
+  });
+});
+
 describe("a browser that is killed in the middle", () => {
   it("goes on with what was kept, and keeps nothing broken", async () => {
     const profile = mkdtempSync(join(tmpdir(), "internvl-profile-"));

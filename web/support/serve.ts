@@ -23,7 +23,9 @@ export const harnessFolder = folderOf("build/harness");
 export async function serveHarness(): Promise<RangeServer> {
   await requireBuild();
   const input = folderOf("web/support/harness.html");
-  await build({ configFile, logLevel: "error", build: { outDir: harnessFolder, rollupOptions: { input } } });
+  // What vite does for pages to load sooner wants a document, and workers have none.
+  const options = { outDir: harnessFolder, rollupOptions: { input }, modulePreload: false as const };
+  await build({ configFile, logLevel: "error", build: options });
   return serveRanges({ "/": harnessFolder }, { headers: isolation });
 }
 
