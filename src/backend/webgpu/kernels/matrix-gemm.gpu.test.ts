@@ -37,7 +37,7 @@ const cases: (MatrixGemmOptions & { inputRows: number; tile: Tile })[] = [
     inputRows: 40,
     tile: { ...tile(16, 32, 16, [1, 1, 1], [2, 1]), loaders: 1 },
   },
-  { columns: 72, outputs: 33, format: "f16", input: "f32", inputRows: 33, tile: tile(32, 32, 16, [2, 1, 1]) },
+  { columns: 72, outputs: 33, format: "f16", input: "f32", inputRows: 33, tile: tile(48, 32, 16) },
   {
     columns: 100,
     outputs: 33,
@@ -90,7 +90,7 @@ const cases: (MatrixGemmOptions & { inputRows: number; tile: Tile })[] = [
     gated: true,
     tile: tile(16, 32, 32),
   },
-  { columns: 64, outputs: 40, format: "bf16", input: "f16", inputRows: 1, tile: tile(16, 48, 32) },
+  { columns: 64, outputs: 40, format: "bf16", input: "f16", inputRows: 1, tile: tile(32, 48, 16, [2, 1, 1]) },
   { columns: 64, outputs: 16, format: "f32", input: "f32", inputRows: 16, tile: tile(16, 16, 32) },
 ];
 

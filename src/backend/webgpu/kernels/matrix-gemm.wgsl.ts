@@ -172,17 +172,21 @@ function body(o: Complete): string {
     ${multiply(s)}
     }
     workgroupBarrier();`;
+  const multipliersOnly = (text: string) =>
+    tile.loaders ? `if (subgroup < ${p.multipliers}u) {\n${text}\n}` : text;
   const loads = (text: string) => (tile.loaders ? `if (subgroup >= ${p.multipliers}u) {\n${text}\n}` : text);
   const unrolled = tile.buffers === 2 ? 2 : tile.ahead;
   const step = (s: number) => {
     const work = tile.loaders ? apart(s) : tile.buffers === 2 ? inTurn(s) : alone(s);
     return s === 0 || steps % unrolled === 0 ? work : `if (step + ${s}u < ${steps}u) {${work}}`;
   };
+  const scratchWords = subgroups * tile.along * 16 * scratchStride;
   const firstAcross = fragmentsAcross / together; // strips of the scratch across a subgroup's tile
+  const rounds = fragmentsDown * firstAcross;
   const stripColumn = (strip: number, q: number) => (gated ? strip + q * firstAcross : strip * together + q);
   return `
 // Left tiles, then right ones; when all steps are done, the results as the bits of their f32.
-var<workgroup> tiles: array<vec4u, ${Math.max(tileWords, subgroups * tile.along * 16 * scratchStride)}>;
+var<workgroup> tiles: array<vec4u, ${Math.max(tileWords, Math.min(2, rounds) * scratchWords)}>;
 ${f.declarations(["tiles"])}
 ${rightRowText(o)}
 ${o.input === "f32" ? "fn most(values: vec4f) -> f32 { return max(max(values.x, values.y), max(values.z, values.w)); }" : ""}
@@ -224,17 +228,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     ${lines(unrolled, step)}
   }
   ${o.input === "f32" ? "if (most(largest) > 65504.0) { atomicStore(&status, 1u); }" : ""}
-  ${lines(fragmentsDown, (i) =>
-    lines(
-      firstAcross,
-      (strip) => `workgroupBarrier();
-  ${tile.loaders ? `if (subgroup < ${p.multipliers}u) {` : ""}
-  ${lines(together, (q) => f.store("tiles", `subgroup * ${16 * scratchStride}u + ${q * 4}u`, scratchStride, `c${i}_${stripColumn(strip, q)}`))}
-  ${tile.loaders ? "}" : ""}
+  ${lines(rounds, (round) => {
+    const i = Math.floor(round / firstAcross);
+    const strip = round % firstAcross;
+    const base = (round % 2) * scratchWords; // one half is filled while the other is read
+    const store = (q: number) =>
+      f.store(
+        "tiles",
+        `${base}u + subgroup * ${16 * scratchStride}u + ${q * 4}u`,
+        scratchStride,
+        `c${i}_${stripColumn(strip, q)}`,
+      );
+    return `${multipliersOnly(lines(together, store))}
   workgroupBarrier();
-  ${writeStrip(o, i, strip, together, scratchStride)}`,
-    ),
-  )}
+  ${writeStrip(o, i, strip, together, scratchStride, base)}`;
+  })}
 }`;
 }
 
@@ -417,13 +425,20 @@ function rightValue(format: WeightFormat, name: string, scale: string): string {
 }
 
 /** Adds up the scratch's strip, `together` fragments wide, finishes it and writes what lies inside the output. */
-function writeStrip(o: Complete, i: number, strip: number, together: number, stride: number): string {
+function writeStrip(
+  o: Complete,
+  i: number,
+  strip: number,
+  together: number,
+  stride: number,
+  base: number,
+): string {
   const { tile, gated = false } = o;
   const { threads, fragmentsDown, tileColumns } = plan(o);
   const wide = gated ? 16 : together * 16;
   const elements = tile.down * tile.across * 16 * wide;
   const scaled = (value: string, scales: string) => (o.format === "int8" ? `${value} * ${scales}[m]` : value);
-  const at = "(part * 16u + row) * ROW + column".replace("ROW", `${stride * 4}u`);
+  const at = `(part * 16u + row) * ${stride * 4}u + ${base * 4}u + column`;
   const value = gated
     ? `silu(${scaled(`sum(${at})`, "gateScales")}) * ${scaled(`sum(${at} + 16u)`, "upScales")}`
     : `finish(n, m, ${scaled(`sum(${at})`, "scales")})`;
