@@ -1,5 +1,5 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import { gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
 import * as vite from "vite";
@@ -22,8 +22,8 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 /** What a page must not ask for: Node's own modules, and the packages that only Node can load. */
 const onlyNode = /^(node:|koffi$|sharp$|webgpu$|fs$|path$|os$|crypto$|worker_threads$)/;
 
-const bundle = (options: esbuild.BuildOptions = {}) =>
-  esbuild.build({
+async function bundle(options: esbuild.BuildOptions = {}) {
+  const { metafile, warnings } = await esbuild.build({
     entryPoints: [page],
     bundle: true,
     minify: true,
@@ -37,8 +37,32 @@ const bundle = (options: esbuild.BuildOptions = {}) =>
     tsconfigRaw: "{}",
     ...options,
   });
+  return { metafile: metafile!, warnings };
+}
+
+/** Files of src that only Node can load, where a file that pages load has an import() of them. */
+function doorsToNode(): Set<string> {
+  const doors = new Set<string>();
+  for (const file of readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })) {
+    const name = file.replaceAll("\\", "/");
+    const forNode = /\.node\.ts$|\.test\.ts$|^(cli|server|evaluate|benchmark)\//.test(name);
+    if (forNode || !name.endsWith(".ts")) continue;
+    for (const [, to] of readFileSync(join(root, "src", file), "utf8").matchAll(
+      /import\("(\.[^"]+\.node)\.ts"\)/g,
+    )) {
+      doors.add(`./dist/${posix.join(posix.dirname(name), to)}.js`);
+    }
+  }
+  return doors;
+}
 
 describe("the package in a page", () => {
+  it("has every door to Node in package.json's field for browsers, which closes it", () => {
+    const { browser } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { browser: object };
+    expect(Object.keys(browser).sort()).toEqual([...doorsToNode()].sort());
+    expect(new Set(Object.values(browser))).toEqual(new Set([false]));
+  });
+
   it("is bundled by esbuild as it stands, without a module of Node's", async () => {
     const { metafile, warnings } = await bundle();
     expect(warnings).toEqual([]);
