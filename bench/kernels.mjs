@@ -2,7 +2,7 @@
 // a second for few rows, operations a second for many. Needs the native library and dist (`npm run build`).
 //
 //   node bench/kernels.mjs [--variants avx2,amx] [--formats bf16,int8,int4,f32] [--rows 1,8,64,1856] [--lanes 2]
-//                          [--precision fast|f32] [--check] [--json file]
+//                          [--products "wqkv,w2"] [--precision fast|f32] [--check] [--json file]
 //
 // --check first compares rows computed alone with the same rows in a batch, bit for bit.
 import { writeFileSync } from "node:fs";
@@ -14,6 +14,7 @@ const { values: options } = parseArgs({
     variants: { type: "string" },
     formats: { type: "string", default: "bf16,int8,int4" },
     rows: { type: "string", default: "1,8,64,1856" },
+    products: { type: "string" },
     lanes: { type: "string" },
     precision: { type: "string", default: "fast" },
     check: { type: "boolean", default: false },
@@ -27,7 +28,7 @@ const lanes = options.lanes ? Number(options.lanes) : undefined;
 const shapes = [
   { name: "wqkv", outputs: 6144, columns: 4096 },
   { name: "wo", outputs: 4096, columns: 4096 },
-  { name: "w1, w3", outputs: 14336, columns: 4096, gated: true },
+  { name: "w1 w3", outputs: 14336, columns: 4096, gated: true },
   { name: "w2", outputs: 4096, columns: 14336 },
   { name: "vision fc1", outputs: 4096, columns: 1024 },
 ];
@@ -216,7 +217,9 @@ for (const variant of names) {
         `${format.padEnd(7)} rows alone and in a batch: ${different ? `${different} DIFFER` : "the same bits"}`,
       );
     }
-    for (const shape of shapes) {
+    for (const shape of shapes.filter(
+      ({ name }) => !options.products || list(options.products).includes(name),
+    )) {
       for (const rows of list(options.rows).map(Number)) {
         const result = await measure(machine, shape, format, rows);
         const kind =

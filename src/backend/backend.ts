@@ -14,6 +14,8 @@ export interface Backend extends AsyncDisposable {
   readonly name: string;
   /** Tiles that one run of the vision tower may take: enough to keep the device busy, few enough to cancel in between. */
   readonly tilesAtOnce: number;
+  /** New tokens that one step of the language model may take, for the same reasons. */
+  readonly tokensAtOnce: number;
   /** Brings weights into the device's memory, each once. */
   loadWeights(
     weights: readonly Weight[],

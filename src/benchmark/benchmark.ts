@@ -43,7 +43,7 @@ export async function benchmark(
   await using backend = new MeasuredBackend(inner);
   const { probe, kernels, lanes, cacheValueBytes } = factsOf(inner, options);
   const part: Subject = { ...subject, description: withLayers(subject.description, options.layers) };
-  const sizes = engineSizes(part.description, options);
+  const sizes = engineSizes(part.description, options, inner.tokensAtOnce);
   // A graphics card has memory of its own: its backend checks that.
   if (!(inner instanceof WebGpuBackend)) {
     await checkMemory(
@@ -128,7 +128,7 @@ async function loadAndRun(
     const engine = new Engine(
       network,
       blankTokenizer(description.language.vocabularySize),
-      engineSizes(description, options),
+      engineSizes(description, options, backend.tokensAtOnce),
     );
     try {
       const conversations = new Conversations(engine, backend, description, options);

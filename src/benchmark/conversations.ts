@@ -1,4 +1,4 @@
-import { featureBytes, pageSize, stepTokens } from "../chat/load.ts";
+import { featureBytes, pageSize } from "../chat/load.ts";
 import type { ModelDescription } from "../checkpoint/description.ts";
 import type { Engine, EngineOptions } from "../engine/engine.ts";
 import { resolveOptions } from "../engine/options.ts";
@@ -16,10 +16,11 @@ export interface EngineSizes extends EngineOptions {
 export function engineSizes(
   { tiling, language }: ModelDescription,
   { tiles, promptTokens, newTokens, batch }: ResolvedBenchmarkOptions,
+  stepTokens: number,
 ): EngineSizes {
   const tokens = tiles * tiling.tokensPerTile + promptTokens;
   // The first to decode go on while the others' prompts are still being read.
-  const waiting = batch === 1 ? 0 : stepsToRead(tokens, batch);
+  const waiting = batch === 1 ? 0 : stepsToRead(tokens, batch, stepTokens);
   const each = tokens + newTokens + waiting + 2;
   return {
     contextLength: Math.max(language.contextLength, each),
@@ -32,7 +33,7 @@ export function engineSizes(
 }
 
 /** Steps until `batch` prompts of so many tokens are read, at most, when those that are through decode meanwhile. */
-function stepsToRead(tokens: number, batch: number): number {
+function stepsToRead(tokens: number, batch: number, stepTokens: number): number {
   return Math.ceil((batch * tokens) / (stepTokens - batch)) + 2 * batch;
 }
 
@@ -124,7 +125,7 @@ export class Conversations {
     };
     const either = signal ? AbortSignal.any([signal, done.signal]) : done.signal;
     const others = Array.from({ length: batch - 1 }, (_, i) => this.#prompt(i + 1, blocks, promptTokens));
-    const each = newTokens + stepsToRead(first.ids.length, batch) + 2;
+    const each = newTokens + stepsToRead(first.ids.length, batch, this.#backend.tokensAtOnce) + 2;
     try {
       const outcomes = await Promise.allSettled(
         [first, ...others].map((prompt, i) =>

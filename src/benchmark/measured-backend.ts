@@ -29,6 +29,7 @@ export interface Attended {
 export class MeasuredBackend implements Backend {
   readonly name: string;
   readonly tilesAtOnce: number;
+  readonly tokensAtOnce: number;
   runs: Run[] = [];
   /** Called after each run, before the engine goes on. */
   onRun: ((run: Run) => void) | undefined;
@@ -38,6 +39,7 @@ export class MeasuredBackend implements Backend {
     this.#inner = inner;
     this.name = inner.name;
     this.tilesAtOnce = inner.tilesAtOnce;
+    this.tokensAtOnce = inner.tokensAtOnce;
   }
 
   loadWeights(

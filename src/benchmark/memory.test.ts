@@ -6,7 +6,7 @@ import { resolveBenchmarkOptions } from "./options.ts";
 import { syntheticSubject } from "./shapes.ts";
 
 const subject = syntheticSubject("8b");
-const sizes = engineSizes(subject.description, resolveBenchmarkOptions({}, subject.description));
+const sizes = engineSizes(subject.description, resolveBenchmarkOptions({}, subject.description), 512);
 const needsOf = (weights: "checkpoint" | "int8" | "int4") => memoryNeeds(subject, weights, sizes, 2);
 
 describe("the memory of a benchmark of the 8B", () => {
@@ -34,7 +34,11 @@ describe("the memory of a benchmark of the 8B", () => {
   });
 
   it("grows with the conversations", async () => {
-    const many = engineSizes(subject.description, resolveBenchmarkOptions({ batch: 8 }, subject.description));
+    const many = engineSizes(
+      subject.description,
+      resolveBenchmarkOptions({ batch: 8 }, subject.description),
+      512,
+    );
     const { cache } = await memoryNeeds(subject, "int4", many, 2);
     expect(cache / (await needsOf("int4")).cache).toBeGreaterThan(7.9);
   });

@@ -65,8 +65,6 @@ export interface ModelParts {
 
 /** Tokens a page of the cache holds. */
 export const pageSize = 64;
-/** New tokens computed in one step. */
-export const stepTokens = 512;
 /** Memory for keys and values, and for image features, unless said otherwise. */
 const cacheBytes = 2 ** 31;
 export const featureBytes = 2 ** 28;
@@ -86,7 +84,7 @@ export async function loadParts(source: ModelSource, options: LoadOptions): Prom
     const tokenizer = await loadTokenizer(files);
     const store: Checkpoint = await openCheckpoint(files);
     checkTensors(description, store);
-    const sizes = engineSizes(description.language, options);
+    const sizes = engineSizes(description.language, options, backend.tokensAtOnce);
     options.signal?.throwIfAborted();
     const network = await Network.load(description, store, backend, options);
     cleanUp.push(() => network.dispose());
@@ -161,7 +159,7 @@ function needsNode(source: string): OptionError {
   return new OptionError("source", source, remedy);
 }
 
-function engineSizes(language: LanguageDescription, options: LoadOptions) {
+function engineSizes(language: LanguageDescription, options: LoadOptions, stepTokens: number) {
   const { contextLength = language.contextLength } = options;
   const bytesPerToken = language.layers * 2 * language.keyValueHeads * language.headSize * 4;
   const fitting = Math.max(Math.floor(cacheBytes / bytesPerToken), 8192);

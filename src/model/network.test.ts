@@ -146,6 +146,7 @@ describe("Network", () => {
     const backend: Backend = {
       name: "watched",
       tilesAtOnce: 1,
+      tokensAtOnce: 512,
       loadWeights: (weights, store, options) => plain.loadWeights(weights, store, options),
       createCache: (layout, pages) => plain.createCache(layout, pages),
       async prepare(graph, weights) {

@@ -13,6 +13,7 @@ import { CpuWeights, type WeightFormat, weightBytes } from "./weights.ts";
 export class CpuBackend implements Backend {
   readonly name = "cpu";
   readonly tilesAtOnce = 1;
+  readonly tokensAtOnce = 512;
   readonly machine: Machine;
   readonly #precision: Precision;
   readonly #weights: WeightFormat;

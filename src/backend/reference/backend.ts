@@ -14,6 +14,7 @@ import { ReferenceWeight, ReferenceWeights } from "./weights.ts";
 export class ReferenceBackend implements Backend {
   readonly name = "reference";
   readonly tilesAtOnce = 1;
+  readonly tokensAtOnce = 512;
   readonly #precision: Precision;
 
   constructor(precision: Precision) {

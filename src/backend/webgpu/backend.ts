@@ -22,6 +22,7 @@ import { fillWeight, planWeights, WebGpuWeights } from "./weights.ts";
 export class WebGpuBackend implements Backend {
   readonly name = "webgpu";
   readonly tilesAtOnce: number;
+  readonly tokensAtOnce: number;
   readonly device: WebGpuDevice;
   readonly precision: Precision;
   readonly memory: DeviceMemory;
@@ -36,6 +37,7 @@ export class WebGpuBackend implements Backend {
   constructor(device: WebGpuDevice, precision: Precision, held: HeldWeights = "checkpoint") {
     this.device = device;
     this.tilesAtOnce = device.isSoftware ? 1 : 8;
+    this.tokensAtOnce = device.isSoftware ? 512 : 2048;
     this.precision = precision;
     this.#held = held;
     this.memory = new DeviceMemory(device);

@@ -40,13 +40,16 @@ static way way_of(const weight *weight, bool fast) {
 
 // Rows of a block at most, and pairs of panels.
 #define BLOCK_ROWS 256
-#define BLOCK_PAIRS 8
+#define BLOCK_PAIRS 16
+
+// Columns of a block that keeps the weights of a pair of panels in the first cache while the rows go past.
+#define TILE_COLUMNS 256
 
 // Columns whose operand stays in the second cache beside the sums: about half a megabyte of it for a whole block.
 static word block_columns(const product *p) {
   if (p->x.way == INT8_QUADS || p->x.way == INT8_TILES) return INT8_SPAN;
   if (p->x.way == INT4_QUADS) return 2048;
-  return p->x.way == BF16_TILES && p->x.rows > 16 ? 1024 : 512;
+  return p->x.way == BF16_TILES && p->x.rows > 16 ? TILE_COLUMNS : 512;
 }
 
 static bool cancelled(const lane *lane) {
@@ -108,6 +111,17 @@ static void multiply(const block *block) {
   }
 }
 
+// Each pair of a unit fetches two of the groups of rows that its next columns are made of.
+static void fetch_rows(const product *p, block *block, word index, word unit, word from) {
+  if (!tiled(p->x.way) || p->x.rows <= 16) return;
+  if (from >= p->x.columns) from = 0;
+  word group = unit % p->row_blocks * p->block_groups + index;
+  if (index >= p->block_groups || (group + 2) * 16 > p->x.rows) return;
+  for (word i = 0; i < 2; i++) {
+    block->next_rows[i] = group_at(&p->x, group + i) + from * bytes_per_column(p->x.way) * 16;
+  }
+}
+
 // Sums of a unit, [pair][panel][row][16]. False when the run was cancelled. What comes after a block, in this unit or in
 // the next one, is fetched meanwhile.
 static bool multiply_unit(product *p, word unit, word next_unit) {
@@ -126,6 +140,7 @@ static bool multiply_unit(product *p, word unit, word next_unit) {
           .end = from + step < p->x.columns ? from + step : p->x.columns,
           .scratch = p->scratch, .tile_shape = &p->tile_shape,
       };
+      fetch_rows(p, &block, 2 * (pair - first), from + step < p->x.columns ? unit : next_unit, from + step);
       for (int which = 0; which < 2; which++) {
         block.panels[which] = panel_of(p, pair, which);
         block.panels[which].next = panel_of(p, next_pair, which).values + bytes_at(p, next_from);

@@ -26,6 +26,7 @@ typedef struct {
   const operand *x;
   word format, first_group, groups, from, end;
   panel panels[2];
+  const uint8_t *next_rows[2];  // tiles of two groups of rows that are wanted soon, or NULL
   float *scratch;   // of this lane: SCRATCH_FLOATS
   int *tile_shape;  // of this lane, 0 at first: see shape_tiles
 } block;

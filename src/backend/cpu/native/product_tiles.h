@@ -31,6 +31,18 @@ static void end_tiles(const int *shape) {
   if (*shape) _tile_release();
 }
 
+// What comes next is fetched a few lines at a time, spread over all of a block's products: `slice` of `slices`.
+INLINE void fetch_slice(const block *b, word step, word slice, word slices) {
+  for (word line = slice * 16 / slices; line < (slice + 1) * 16 / slices; line++) {
+    word at = step * 1024 + line * 64;
+    fetch(b->panels[0].next + at);
+    fetch(b->panels[1].next + at);
+    if (!b->next_rows[0]) continue;
+    fetch(b->next_rows[0] + at);
+    fetch(b->next_rows[1] + at);
+  }
+}
+
 // `count` times two tiles of weights with one or two tiles of rows.
 #define ADD_TILES(product, two)                                                     \
   for (word i = 0; i < steps; i++) {                                                \
@@ -44,12 +56,7 @@ static void end_tiles(const int *shape) {
     _tile_loadd(7, w[1] + i * 1024, 64);                                            \
     product(1, 4, 7);                                                               \
     if (two) product(3, 5, 7);                                                      \
-    if (g == 0) {                                                                   \
-      for (int line = 0; line < 16; line++) {                                       \
-        fetch(b->panels[0].next + i * 1024 + line * 64);                            \
-        fetch(b->panels[1].next + i * 1024 + line * 64);                            \
-      }                                                                             \
-    }                                                                               \
+    fetch_slice(b, i, g / 2, (b->groups + 1) / 2);                                  \
   }
 
 // Integer tiles of one span, added to the sums with each row's scale.
