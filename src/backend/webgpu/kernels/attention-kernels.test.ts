@@ -23,9 +23,10 @@ const shared = [
   [32, 32],
 ] as const;
 const pageSize = 64;
+const large = { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 };
 
 const matrixKernels = sizes.flatMap((headSize) =>
-  flashTiles(headSize).flatMap((tiles) => [
+  flashTiles(headSize, large).flatMap((tiles) => [
     ...both.flatMap((together) =>
       both.map((halves) => tileAttentionMatrix({ heads: 16, headSize, together, halves, tiles })),
     ),
@@ -99,9 +100,12 @@ describe("attention kernels", () => {
 
 describe("tiles of the matrix units", () => {
   it.each(sizes)("of heads of %i fit the workgroup memory of a GPU", (headSize) => {
-    expect(flashTiles(headSize).length).toBeGreaterThan(0);
-    for (const tiles of flashTiles(headSize)) expect(flashBytes(tiles, headSize)).toBeLessThanOrEqual(49152);
-    expect(flashTiles(headSize, 1024)).toEqual([]);
+    expect(flashTiles(headSize, large).length).toBeGreaterThan(0);
+    for (const tiles of flashTiles(headSize, large))
+      expect(flashBytes(tiles, headSize)).toBeLessThanOrEqual(49152);
+    expect(flashTiles(headSize, { ...large, maxComputeWorkgroupStorageSize: 1024 })).toEqual([]);
+    const few = flashTiles(headSize, { ...large, maxComputeInvocationsPerWorkgroup: 256 });
+    for (const { subgroups } of few) expect(subgroups).toBeLessThanOrEqual(8);
   });
 });
 
@@ -111,6 +115,7 @@ describe("splits of decoding", () => {
     expect(pagedDecodeSplits(shape, { rows: 1, longest: 5 })).toBe(1);
     const splits = pagedDecodeSplits(shape, { rows: 1, longest: 1856 });
     expect(splits * shape.keyValueHeads).toBeGreaterThan(132);
+    expect(pagedDecodeSplits(shape, { rows: 16, longest: 1856 })).toBe(3);
     expect(pagedDecodeSplits(shape, { rows: 1000, longest: 1856 })).toBe(1);
   });
 });

@@ -7,8 +7,6 @@ export interface FlashTiles {
   readonly subgroups: number;
   /** Keys of one step: 32, or 64 where it divides the head size. */
   readonly keys: 32 | 64;
-  /** Steps whose values have a place in workgroup memory: with two (one unless given), a step has a barrier less. */
-  readonly valueSteps?: 1 | 2;
 }
 
 export interface FlashParts {
@@ -33,25 +31,35 @@ export const rowsOf = (tiles: FlashTiles) => tiles.subgroupRows * tiles.subgroup
 
 /** Workgroup memory that a kernel takes. */
 export function flashBytes(tiles: FlashTiles, headSize: number): number {
-  const { keys, valueSteps = 1 } = tiles;
-  const cached = (1 + valueSteps) * keys * (headSize / 8 + 1);
+  const { keys } = tiles;
+  const cached = 2 * keys * (headSize / 8 + 1);
   const scored = rowsOf(tiles) * (keys / 4 + 2 + keys / 8 + 1);
   return (cached + scored) * 16 + (rowsOf(tiles) + 1) * 4;
 }
 
-/** Every shape worth a trial, the likeliest first. */
+/**
+ * Shapes worth a trial, those that were fastest on one NVIDIA H200 first. Every workgroup reads all keys and values, so
+ * many rows a workgroup count more than anything else.
+ */
 const shapes: readonly FlashTiles[] = [
-  { subgroupRows: 16, subgroups: 4, keys: 32 },
+  { subgroupRows: 16, subgroups: 10, keys: 32 },
   { subgroupRows: 16, subgroups: 8, keys: 32 },
   { subgroupRows: 32, subgroups: 4, keys: 32 },
-  { subgroupRows: 16, subgroups: 4, keys: 64 },
+  { subgroupRows: 16, subgroups: 4, keys: 32 },
 ];
 
-/** The shapes that suit a head size and fit the device's workgroup memory; none where its size suits no shape. */
-export function flashTiles(headSize: number, workgroupBytes = 49152): FlashTiles[] {
-  return shapes.filter(
-    (tiles) => headSize % tiles.keys === 0 && flashBytes(tiles, headSize) <= workgroupBytes,
+/** The two likeliest shapes that suit a head size and a device's limits; none where no shape does. */
+export function flashTiles(
+  headSize: number,
+  limits: { maxComputeWorkgroupStorageSize: number; maxComputeInvocationsPerWorkgroup: number },
+): FlashTiles[] {
+  const suiting = shapes.filter(
+    (tiles) =>
+      headSize % tiles.keys === 0 &&
+      flashBytes(tiles, headSize) <= limits.maxComputeWorkgroupStorageSize &&
+      tiles.subgroups * 32 <= limits.maxComputeInvocationsPerWorkgroup,
   );
+  return suiting.slice(0, 2);
 }
 
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
@@ -65,7 +73,7 @@ const lines = (count: number, line: (i: number) => string) => range(count).map(l
  * higher rows take their words in the other order, so that the banks of the memory are shared evenly.
  */
 export function matrixFlash({ headSize, tiles, fragments: f, declarations, locate }: FlashParts): string {
-  const { subgroupRows, subgroups, keys, valueSteps = 1 } = tiles;
+  const { subgroupRows, subgroups, keys } = tiles;
   if (headSize % keys !== 0) throw new RangeError(`head size ${headSize} is not a multiple of ${keys} keys`);
   const rows = rowsOf(tiles);
   const threads = subgroups * 32;
@@ -94,12 +102,11 @@ export function matrixFlash({ headSize, tiles, fragments: f, declarations, locat
       (i, chunk) =>
         `${into}${i} = ${from}(place, ${block}, ${first} + ${rowOfChunk(chunk)}, ${columnOfChunk(chunk)});`,
     );
-  const stage = (array: string, from: string, first = "") =>
+  const stage = (array: string, from: string) =>
     each(
       (i, chunk) =>
-        `${array}[${first}${rowOfChunk(chunk)} * ${keyStride}u + ${columnOfChunk(chunk)}] = packed(place, ${from}${i});`,
+        `${array}[${rowOfChunk(chunk)} * ${keyStride}u + ${columnOfChunk(chunk)}] = packed(place, ${from}${i});`,
     );
-  const valueTile = valueSteps === 2 ? "valueTileAt + " : "";
   const strip = (array: number, fragment: number) => `(firstOfSubgroup + ${fragment * 16}u) * ${array}u`;
 
   const queries = lines(
@@ -210,7 +217,7 @@ ${lines(rowFragments, (r) => f.left(`p_${r}`, "weights", `${strip(weightStride, 
 ${lines(
   columnFragments,
   (n) => `{
-${f.right("b", "valueTile", `${valueTile}${k * 16 * keyStride + n * 2}u`, keyStride, "row")}
+${f.right("b", "valueTile", `${k * 16 * keyStride + n * 2}u`, keyStride, "row")}
 ${lines(rowFragments, (r) => f.multiply(`o_${r}_${n}`, `p_${r}`, "b"))}
 }`,
 )}
@@ -233,7 +240,7 @@ workgroupBarrier();`,
   return `${f.enables}
 ${declarations}
 var<workgroup> keyTile: array<vec4u, ${keys * keyStride}>;
-var<workgroup> valueTile: array<vec4u, ${valueSteps * keys * keyStride}>;
+var<workgroup> valueTile: array<vec4u, ${keys * keyStride}>;
 var<workgroup> scores: array<vec4f, ${rows * scoreStride}>;
 var<workgroup> weights: array<vec4u, ${rows * weightStride}>;
 var<workgroup> inverse: array<f32, ${rows}>;
@@ -260,14 +267,9 @@ ${load("k", "loadKey", "0u", "firstBlock")}
 ${load("v", "loadValue", "0u", "firstBlock")}
 var block = blockAt(place, ${keys}u);
 ${stage("keyTile", "k")}
-workgroupBarrier();
 for (var firstKey = 0u; firstKey < place.keyCount; firstKey += ${keys}u) {
-  ${
-    valueSteps === 2
-      ? `let valueTileAt = firstKey / ${keys}u % 2u * ${keys * keyStride}u;`
-      : "workgroupBarrier(); // Nothing reads the last values any more."
-  }
-  ${stage("valueTile", "v", valueTile)}
+  workgroupBarrier(); // The keys are there, and nothing reads the last values any more.
+  ${stage("valueTile", "v")}
   if (thread == 0u) { atomicStore(&lagging, 0u); }
   ${load("k", "loadKey", `firstKey + ${keys}u`, "block")}
   if (working) {
