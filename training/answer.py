@@ -75,10 +75,9 @@ def read(model: InternVL, cache: list, ids: list[int], features: torch.Tensor | 
 
 def greedy_with_cache(model: InternVL, tokenizer: Tokenizer, prompts: list[list[int]], features: torch.Tensor | None, most: int = 120) -> list[list[int]]:
     """Prompts about the same pictures, what they begin with in common read once: for a machine without a GPU."""
-    same = len(prompts[0]) - 1
+    same = min(map(len, prompts)) - 1
     for prompt in prompts[1:]:
-        same = min(same, next(i for i, (a, b) in enumerate(zip(prompts[0], prompt)) if a != b))
-    same = max(same, len(prompts[0]) - prompts[0][::-1].index(tokenizer.picture)) if features is not None else same
+        same = next((i for i in range(same) if prompt[i] != prompts[0][i]), same)
     begun, _ = read(model, [None] * model.shape.layers, prompts[0][:same], features, tokenizer.picture)
     answers = []
     for prompt in prompts:
