@@ -15,14 +15,8 @@ import "../test/support/to-be-allclose.ts";
 import { openBrowser, problemsOf } from "./support/browser.ts";
 import { openHarness, serveHarness } from "./support/serve.ts";
 
-/**
- * Kernels as WebAssembly in threads, and WGSL on the software adapter that comes with Chromium. That one takes a minute for
- * a model, and all of them are run on it outside a page, too: here the others come with BROWSER_GOLDENS=all.
- */
-const devices = [
-  { device: "cpu", names: goldenModels },
-  { device: "webgpu", names: process.env.BROWSER_GOLDENS === "all" ? goldenModels : ["tiny-8b"] },
-] as const;
+/** Kernels as WebAssembly in threads, and WGSL on the software adapter that comes with Chromium. */
+const devices = ["cpu", "webgpu"] as const;
 
 let browser: Browser;
 let harness: RangeServer;
@@ -38,8 +32,8 @@ afterAll(async () => {
   await checkpoints?.close();
 });
 
-describe.each(devices)("in a page, on $device", ({ device, names }) => {
-  describe.each(names)("%s, loaded by its address", (name) => {
+describe.each(devices)("in a page, on %s", (device) => {
+  describe.each(goldenModels)("%s, loaded by its address", (name) => {
     const golden = readGolden(name);
     let page: Page;
     let problems: string[];
