@@ -41,9 +41,10 @@ export interface GemvOptions extends ProductOptions {
 
 /**
  * How integers become floats. "convert": by conversion. "magic": as the low bits of a float. "half": two at a time as
- * the low bits of f16 numbers, the offset taken off by the sum of the inputs.
+ * the low bits of f16 numbers. "bits": int4 as high bits of a float, 128 or 2048 too large: that much of the inputs' sum
+ * is taken off beforehand, at the cost of some digits (2e-5 of the result).
  */
-export type Decode = "convert" | "magic" | "half";
+export type Decode = "convert" | "magic" | "half" | "bits";
 
 type Complete = Required<Omit<GemvOptions, "normalise" | "epilogue">> &
   Pick<GemvOptions, "normalise" | "epilogue">;
@@ -51,29 +52,29 @@ type Complete = Required<Omit<GemvOptions, "normalise" | "epilogue">> &
 type Variant = Pick<Complete, "together" | "words" | "staged" | "decode">;
 
 /** What has been fastest, format by format: SPEED.md. */
-export const gemvDefaults: Readonly<Record<WeightFormat, Variant>> = {
-  f32: { together: 4, words: 4, staged: false, decode: "convert" },
-  f16: { together: 4, words: 4, staged: false, decode: "convert" },
-  bf16: { together: 4, words: 4, staged: false, decode: "convert" },
-  int8: { together: 4, words: 4, staged: true, decode: "convert" },
-  int4: { together: 8, words: 4, staged: true, decode: "magic" },
+const defaults: Readonly<Record<WeightFormat, Variant & { readonly mostThreads: number }>> = {
+  f32: { together: 2, words: 4, staged: false, decode: "convert", mostThreads: 256 },
+  f16: { together: 2, words: 4, staged: false, decode: "convert", mostThreads: 256 },
+  bf16: { together: 2, words: 4, staged: false, decode: "convert", mostThreads: 256 },
+  int8: { together: 4, words: 2, staged: false, decode: "convert", mostThreads: 256 },
+  int4: { together: 4, words: 2, staged: false, decode: "half", mostThreads: 128 },
 };
 
-const mostThreads = 256;
+/** Sums of a thread: more of them crowd its registers. */
+const mostSums = 8;
 /** u32 of weights that a thread may have under way. */
 const mostWords = 64;
 /** Bytes of inputs in workgroup memory. */
 const mostStaged = 30000;
 
 function complete(options: GemvOptions): Complete {
-  const defaults = options.rows > 2 ? crowdedDefaults(options.format) : gemvDefaults[options.format];
+  const { mostThreads, ...fastest } = defaults[options.format];
   const scalarInput = options.columns % 4 !== 0;
-  const o = { gated: false, scalarInput, ...defaults, ...options };
+  const o = { gated: false, scalarInput, ...fastest, ...options };
   const side = o.gated ? 2 : 1;
-  const crowded = o.rows * side > 4 ? 4 : o.rows * side > 1 ? 2 : 1;
-  const together = options.together ?? Math.max(1, o.together / crowded);
+  const together = options.together ?? Math.max(1, Math.min(o.together, mostSums / (o.rows * side)));
   const chunks = chunksOf(o);
-  const threads = options.threads ?? fittingThreads(chunks);
+  const threads = options.threads ?? fittingThreads(chunks, mostThreads);
   const rounds = Math.ceil(chunks / threads);
   const inRegisters = mostWords / (together * side * o.words);
   const inWorkgroup = mostStaged / (threads * o.words * weightsPerWord[o.format] * 4 * o.rows);
@@ -82,22 +83,16 @@ function complete(options: GemvOptions): Complete {
   return { ...o, together, threads, unroll };
 }
 
-/** Without staging, which would need workgroup memory for each row. */
-function crowdedDefaults(format: WeightFormat): Variant {
-  const { words, ...rest } = gemvDefaults[format];
-  return { ...rest, staged: false, words: format === "int4" ? 1 : format === "int8" ? 2 : words };
-}
-
 /** Loads of `words` u32 in a row of the weight. */
 function chunksOf({ columns, outputs, format, words }: GemvOptions & { words: number }): number {
   return weightLayout(outputs, columns, format).paddedColumns / (words * weightsPerWord[format]);
 }
 
 /** The multiple of 32 that leaves the fewest threads idle in the last round, the larger among equals. */
-function fittingThreads(chunks: number): number {
+function fittingThreads(chunks: number, most: number): number {
   const idle = (threads: number) => Math.ceil(chunks / threads) * threads;
-  return range(mostThreads / 32)
-    .map((i) => mostThreads - 32 * i)
+  return range(most / 32)
+    .map((i) => most - 32 * i)
     .reduce((best, threads) => (idle(threads) < idle(best) ? threads : best));
 }
 
@@ -167,6 +162,16 @@ function body(o: Complete): string {
     let ${x} = raw_${x} * normQuad(${at});`;
       }),
     );
+  const excess = (u: number) =>
+    o.format === "int4" && o.decode === "bits"
+      ? lines(
+          rows,
+          (n) =>
+            `let excess${u}_${n} = dot(${range(quads)
+              .map((q) => name(u, n, q))
+              .join(" + ")}, vec4f(136.0, 2056.0, 136.0, 2056.0));`,
+        )
+      : "";
   // Quad q of chunk c stands at [q, c], rows of round + 1: threads write and read different banks.
   const stage = `
     if (first > 0u) { workgroupBarrier(); }
@@ -206,7 +211,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var first = 0u; first < ${chunks}u; first += ${round}u) {
     ${lines(unroll, step)}
     ${o.staged ? stage : ""}
-    ${lines(unroll, (u) => `${inputs(u)}\n${multiply(u)}`)}
+    ${lines(unroll, (u) => `${inputs(u)}\n${excess(u)}\n${multiply(u)}`)}
   }
   ${sums.map((sum, i) => `{ let whole = subgroupAdd(${sum}); if (lane == 0u) { partial[subgroup * ${sums.length}u + ${i}u] = whole; } }`).join("\n  ")}
   workgroupBarrier();
@@ -270,6 +275,7 @@ function decodeText({ format, decode }: Complete): string {
   let odd = unpack2x16float(((flipped >> 8u) & 0x00ff00ffu) | 0x64006400u) - 1152.0;
   return vec4f(even.x, odd.x, even.y, odd.y);
 }`,
+        bits: "fn decode(word: u32) -> vec4f { return vec4f(unpack4xI8(word)); }",
       }[decode];
     case "int4":
       return {
@@ -291,6 +297,15 @@ function decodeText({ format, decode }: Complete): string {
   let c = unpack2x16float((shifted & 0x000f000fu) | 0x64006400u) - 1032.0;
   let d = fma(unpack2x16float((shifted & 0x00f000f0u) | 0x64006400u), vec2f(0.0625), vec2f(-72.0));
   return array<vec4f, 2>(vec4f(a.x, b.x, c.x, d.x), vec4f(a.y, b.y, c.y, d.y));
+}`,
+        bits: `fn decode(word: u32) -> array<vec4f, 2> {
+  const places = vec4u(0xf0000u, 0xf000u, 0xf0000u, 0xf000u);
+  const exponents = vec4u(0x43000000u, 0x45000000u, 0x43000000u, 0x45000000u);
+  let left = word << 8u;
+  let right = word >> 8u;
+  let low = (vec4u(word << 16u, left, left, word) & places) | exponents;
+  let high = (vec4u(word, right, right, word >> 16u) & places) | exponents;
+  return array<vec4f, 2>(bitcast<vec4f>(low), bitcast<vec4f>(high));
 }`,
       }[decode];
   }
@@ -330,6 +345,6 @@ function multiplyChunk(
   return `{
 ${decoded}
 let groupScale = bitcast<f32>((s${u}_${w}_${r} << ${shift}) & 0xffff0000u);
-${lines(o.rows, (n) => `{ var group = 0.0;\n${chain(n)}\n${sum(n)} = fma(group, groupScale, ${sum(n)}); }`)}
+${lines(o.rows, (n) => `{ var group = ${o.decode === "bits" ? `-excess${u}_${n}` : "0.0"};\n${chain(n)}\n${sum(n)} = fma(group, groupScale, ${sum(n)}); }`)}
 }`;
 }

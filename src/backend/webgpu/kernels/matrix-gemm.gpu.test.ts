@@ -29,14 +29,6 @@ function tile(
 
 /** Sizes that divide no tile, every format, and all that a tile can vary in. */
 const cases: (MatrixGemmOptions & { inputRows: number; tile: Tile })[] = [
-  {
-    columns: 88,
-    outputs: 40,
-    format: "f16",
-    input: "f32",
-    inputRows: 40,
-    tile: { ...tile(16, 32, 16, [1, 1, 1], [2, 1]), loaders: 1 },
-  },
   { columns: 72, outputs: 33, format: "f16", input: "f32", inputRows: 33, tile: tile(48, 32, 16) },
   {
     columns: 100,
@@ -137,12 +129,12 @@ describe.each(await presentAdapters("lavapipe"))("matrixGemm with emulated fragm
   });
 
   it("says when an input does not fit f16", async () => {
-    expect((await run(cases[1], 65504)).status).toBe(0);
-    expect((await run(cases[1], -65536)).status).toBe(1);
+    expect((await run(cases[0], 65504)).status).toBe(0);
+    expect((await run(cases[0], -65536)).status).toBe(1);
   });
 
   it("is found out when its last row of fragments reads a row too far", async () => {
-    const { got, wanted } = await run(cases[1], undefined, ["leftFragment + 0u", "leftFragment + 3u"]);
+    const { got, wanted } = await run(cases[0], undefined, ["leftFragment + 0u", "leftFragment + 3u"]);
     expect(got).not.toBeAllclose(wanted, { ofRange: 0.01 });
   });
 });

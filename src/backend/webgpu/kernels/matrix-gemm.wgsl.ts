@@ -45,8 +45,6 @@ export interface Tile {
   readonly buffers: 1 | 2;
   /** Steps on their way in registers; 1 with two buffers. */
   readonly ahead: number;
-  /** Subgroups that bring the operands, and do nothing else, while the others multiply; with two buffers only. */
-  readonly loaders?: number;
 }
 
 type Complete = MatrixGemmOptions & { readonly tile: Tile; readonly fragments: Fragments };
@@ -82,11 +80,11 @@ export function matrixGemm(options: MatrixGemmOptions): Kernel {
     weight: `array<${words}>`,
     status: o.input === "f32",
   });
-  const { rows, outputs, depth, down, across, along, buffers, ahead, loaders = 0 } = tile;
+  const { rows, outputs, depth, down, across, along, buffers, ahead } = tile;
   return {
     key: [
       `matrixGemm ${o.columns}x${o.outputs} ${o.format} ${epilogueKey(o)} from ${o.input} ${fragments.name}`,
-      `${rows}x${outputs}x${depth} ${down}x${across}x${along} b${buffers} a${ahead}${loaders > 0 ? ` l${loaders}` : ""}`,
+      `${rows}x${outputs}x${depth} ${down}x${across}x${along} b${buffers} a${ahead}`,
     ].join(" "),
     code: `enable f16;
 ${fragments.enables}
@@ -103,22 +101,17 @@ ${body(o)}`,
 /** Numbers of the kernel that follow from its options. */
 function plan(o: Complete) {
   const { tile } = o;
-  const { loaders = 0 } = tile;
-  const multipliers = tile.down * tile.across * tile.along;
-  const threads = (multipliers + loaders) * 32;
-  const carriers = loaders > 0 ? loaders * 32 : threads; // threads that bring operands
+  const threads = tile.down * tile.across * tile.along * 32;
   const perRow = tile.depth / 8; // vec4u of eight f16 in a row of a step
   const { paddedColumns } = weightLayout(o.outputs, o.columns, o.format);
   return {
     threads,
-    multipliers,
-    carriers,
     perRow,
     stride: perRow + 1, // an odd number of 16 bytes keeps the rows of a fragment in different banks
     fragmentsDown: tile.rows / tile.down / 16,
     fragmentsAcross: tile.outputs / tile.across / 16,
-    leftItems: (tile.rows * perRow) / carriers,
-    rightItems: (tile.outputs * perRow) / carriers,
+    leftItems: (tile.rows * perRow) / threads,
+    rightItems: (tile.outputs * perRow) / threads,
     paddedColumns,
     steps: Math.ceil(paddedColumns / tile.depth),
     tileColumns: o.gated ? tile.outputs / 2 : tile.outputs,
@@ -165,19 +158,9 @@ function body(o: Complete): string {
     ${multiply(s)}
     ${stage(0, 1 - s)}
     workgroupBarrier();`;
-  const apart = (s: number) => `if (subgroup >= ${p.multipliers}u) {
-    ${stage(0, 1 - s)}
-    ${fetchAhead(0, s + 2)}
-    } else {
-    ${multiply(s)}
-    }
-    workgroupBarrier();`;
-  const multipliersOnly = (text: string) =>
-    tile.loaders ? `if (subgroup < ${p.multipliers}u) {\n${text}\n}` : text;
-  const loads = (text: string) => (tile.loaders ? `if (subgroup >= ${p.multipliers}u) {\n${text}\n}` : text);
   const unrolled = tile.buffers === 2 ? 2 : tile.ahead;
   const step = (s: number) => {
-    const work = tile.loaders ? apart(s) : tile.buffers === 2 ? inTurn(s) : alone(s);
+    const work = tile.buffers === 2 ? inTurn(s) : alone(s);
     return s === 0 || steps % unrolled === 0 ? work : `if (step + ${s}u < ${steps}u) {${work}}`;
   };
   const scratchWords = subgroups * tile.along * 16 * scratchStride;
@@ -214,14 +197,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let rightFragment = subgroup / ${tile.down}u % ${tile.across}u * ${(tile.outputs / tile.across) * stride}u${spread};
   ${o.input === "f32" ? "var largest = vec4f();" : ""}
   ${lines(tile.ahead, (set) => declareSets(o, set))}
-  let carrier = ${tile.loaders ? `(subgroup - ${p.multipliers}u) * 32u + lane` : "thread"};
   ${addresses(o)}
   ${lines(results.length, (i) => f.result(results[i]))}
   {
     let step = 0u;
-    ${loads(`${lines(tile.ahead, (set) => fetchAhead(set, set))}
+    ${lines(tile.ahead, (set) => fetchAhead(set, set))}
     ${tile.buffers === 2 ? stage(0, 0) : ""}
-    ${tile.loaders ? fetchAhead(0, 1) : ""}`)}
   }
   ${tile.buffers === 2 ? "workgroupBarrier();" : ""}
   for (var step = 0u; step < ${steps}u; step += ${unrolled}u) {
@@ -239,7 +220,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         scratchStride,
         `c${i}_${stripColumn(strip, q)}`,
       );
-    return `${multipliersOnly(lines(together, store))}
+    return `${lines(together, store)}
   workgroupBarrier();
   ${writeStrip(o, i, strip, together, scratchStride, base)}`;
   })}
@@ -276,9 +257,9 @@ function declareSets(o: Complete, set: number): string {
 
 /** A thread's items: row and column of eight values in each operand's tile, and where their rows begin in memory. */
 function addresses(o: Complete): string {
-  const { carriers, perRow, leftItems, rightItems, paddedColumns } = plan(o);
+  const { threads, perRow, leftItems, rightItems, paddedColumns } = plan(o);
   const guard = (items: number, i: number, most: number) =>
-    items % 1 === 0 ? `(carrier + ${i * carriers}u)` : `min(carrier + ${i * carriers}u, ${most - 1}u)`;
+    items % 1 === 0 ? `(thread + ${i * threads}u)` : `min(thread + ${i * threads}u, ${most - 1}u)`;
   const unit = o.input === "f32" ? 4 : 8;
   const words = paddedColumns / 8; // items in a row of the weight
   return [
@@ -347,10 +328,10 @@ function columnPairs(format: WeightFormat): readonly (readonly [number, number])
 }
 
 function guarded(o: Complete, items: number, i: number, tileItems: number, statement: string): string {
-  const { carriers } = plan(o);
-  return items % 1 === 0 || (i + 1) * carriers <= tileItems
+  const { threads } = plan(o);
+  return items % 1 === 0 || (i + 1) * threads <= tileItems
     ? statement
-    : `if (carrier < ${tileItems - i * carriers}u) { ${statement} }`;
+    : `if (thread < ${tileItems - i * threads}u) { ${statement} }`;
 }
 
 /** Writes a set's left items to workgroup memory as f16, and keeps the largest magnitude seen. */
