@@ -38,9 +38,10 @@ static way way_of(const weight *weight, bool fast) {
   return FLOATS;
 }
 
-// Rows of a block at most, and pairs of panels.
+// Rows of a block at most, and pairs of panels: tiles take more, for they wait longer for rows.
 #define BLOCK_ROWS 256
-#define BLOCK_PAIRS 16
+#define BLOCK_PAIRS 8
+#define TILE_PAIRS 16
 
 // Columns of a block that keeps the weights of a pair of panels in the first cache while the rows go past.
 #define TILE_COLUMNS 256
@@ -66,10 +67,11 @@ static word place(product *p, uint8_t *workspace, bool fast, int lanes, int lane
   p->block_groups = (divide_up(groups, p->row_blocks) + 1) / 2 * 2;
   p->row_blocks = divide_up(groups, p->block_groups);
   p->pairs = p->up ? panels_of(p->gate->rows) : divide_up(panels_of(p->gate->rows), 2);
-  p->block_pairs = p->x.rows <= 16 ? 1 : BLOCK_PAIRS;
+  word most_pairs = tiled(p->x.way) ? TILE_PAIRS : BLOCK_PAIRS;
+  p->block_pairs = p->x.rows <= 16 ? 1 : most_pairs;
   while (p->block_pairs > 1 && divide_up(p->pairs, p->block_pairs) * p->row_blocks < 8 * lanes) p->block_pairs /= 2;
   p->pair_blocks = divide_up(p->pairs, p->block_pairs);
-  word sums = BLOCK_PAIRS * 2 * p->block_groups * p->x.step * PANEL_ROWS, of_lane = sums + SCRATCH_FLOATS;
+  word sums = most_pairs * 2 * p->block_groups * p->x.step * PANEL_ROWS, of_lane = sums + SCRATCH_FLOATS;
   p->sums = (float *)(workspace + bytes) + lane * of_lane;
   p->scratch = p->sums + sums;
   return bytes + lanes * of_lane * (word)sizeof(float);
