@@ -3,7 +3,7 @@ import { delimiter } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
-// Software adapters for *.gpu.test.ts, where they are: `npm run adapters` brings lavapipe, Chromium has SwiftShader.
+// Software adapters for *.gpu.test.ts, where they are: .ci/software-adapters brings lavapipe, Chromium has SwiftShader.
 // The Vulkan loader reads this when a worker first asks for an adapter.
 const drivers = [
   fileURLToPath(new URL("build/vulkan/lvp.json", import.meta.url)),

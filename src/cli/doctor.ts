@@ -3,6 +3,8 @@ import { stat } from "node:fs/promises";
 import { availableParallelism, cpus, homedir, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { openMachine } from "../backend/cpu/open-machine.ts";
+import { describeDevice } from "../backend/webgpu/describe-device.ts";
+import { openDevice } from "../backend/webgpu/device.ts";
 import { type BackendOptions, chooseBackend } from "../chat/choose-backend.ts";
 import { loadDescription } from "../checkpoint/checkpoint.ts";
 import { openFolder } from "../checkpoint/folder.node.ts";
@@ -25,6 +27,7 @@ export async function doctor(flags: CommonFlags, world: World): Promise<undefine
 type Findings = Awaited<ReturnType<typeof examine>>;
 
 async function examine({ env, interrupts }: World) {
+  const graphics = await openGraphics().catch(() => undefined);
   return {
     node: process.version,
     platform: `${process.platform} ${process.arch}`,
@@ -33,9 +36,11 @@ async function examine({ env, interrupts }: World) {
     memoryBytes: totalmem(),
     devices: {
       auto: await attempt(() => deviceOf("auto")),
+      webgpu: await attempt(async () => (graphics ?? (await openGraphics())).adapter),
       cpu: await attempt(kernels),
       reference: await attempt(() => deviceOf("reference")),
     },
+    webgpu: graphics ?? null,
     packages: {
       koffi: await attempt(async () => (await import("koffi")).default.version),
       sharp: await attempt(async () => (await import("sharp")).default.versions.sharp ?? "yes"),
@@ -54,6 +59,16 @@ async function examine({ env, interrupts }: World) {
 async function deviceOf(device: NonNullable<BackendOptions["device"]>): Promise<string> {
   await using backend = await chooseBackend({ device });
   return backend.name;
+}
+
+/** The WebGPU adapter, and what was found of it. @throws DeviceError where there is none */
+async function openGraphics() {
+  const device = await openDevice();
+  try {
+    return await describeDevice(device);
+  } finally {
+    device.destroy();
+  }
 }
 
 /** Which kernels "cpu" runs, and why these. @throws DeviceError, OptionError as `chooseBackend` does */
@@ -197,6 +212,8 @@ function describe(findings: Findings): string {
     ["processor", `${findings.processor}, ${findings.cores} cores`],
     ["memory", bytesText(findings.memoryBytes)],
     ["device auto", attemptText(devices.auto)],
+    ["device webgpu", attemptText(devices.webgpu)],
+    ...webgpuRows(findings.webgpu),
     ["device cpu", attemptText(devices.cpu)],
     ...Object.entries(packages).map(([name, found]): [string, string] => [name, attemptText(found)]),
     ["memory mapping", findings.memoryMapping ? "works" : "does not work; weights are read into memory"],
@@ -219,6 +236,22 @@ function describe(findings: Findings): string {
   }
   if (hub.checkpoints?.length === 0) rows.push(["checkpoint", "none in the cache; internvl pull brings one"]);
   return table(rows);
+}
+
+function webgpuRows(webgpu: Findings["webgpu"]): [string, string][] {
+  if (!webgpu) return [];
+  const { driver, software, features, off, limits, variants } = webgpu;
+  return [
+    ["  driver", driver + (software ? "; computes in software: right, and slow" : "")],
+    ["  features", features.join(", ") || "none beyond the standard's"],
+    ...off.map(({ feature, why }): [string, string] => [`  no ${feature}`, why]),
+    [
+      "  buffers",
+      `${bytesText(limits.maxBufferSize)}, seen at once ${bytesText(limits.maxStorageBufferBindingSize)}`,
+    ],
+    ["  workgroup memory", bytesText(limits.maxComputeWorkgroupStorageSize)],
+    ...Object.entries(variants).map(([name, variant]): [string, string] => [`  ${name}`, variant]),
+  ];
 }
 
 function attemptText(found: Attempt): string {

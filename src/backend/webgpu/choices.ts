@@ -1,4 +1,5 @@
 import type { WebGpuDevice } from "./device.ts";
+import type { Kernel } from "./kernel.ts";
 import type { Dispatch } from "./lower/dispatch.ts";
 import type { Choice, Variant } from "./lower/variant.ts";
 import type { Finding } from "./variants.ts";
@@ -82,14 +83,29 @@ export class Choices {
   }
 }
 
-/** Tells different kernels apart: FNV-1a over the keys and code of all variants. */
+/** Tells different kernels apart: a hash over the code of all variants. */
 function codeOf(choice: Choice, build: (variant: Variant) => Dispatch[]): string {
-  let hash = 0x811c9dc5;
-  for (const variant of choice.variants) {
-    for (const { kernel } of build(variant)) {
-      const text = `${variant.name} ${kernel.key} ${kernel.code}`;
-      for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-    }
+  const parts = choice.variants.flatMap((variant) => [
+    variant.name,
+    ...build(variant).map(({ kernel }) => `${kernel.key} ${hashOf(kernel)}`),
+  ]);
+  return fnv(parts.join("\n")).toString(16);
+}
+
+const hashes = new WeakMap<Kernel, number>();
+
+function hashOf(kernel: Kernel): number {
+  let hash = hashes.get(kernel);
+  if (hash === undefined) {
+    hash = fnv(kernel.code);
+    hashes.set(kernel, hash);
   }
-  return (hash >>> 0).toString(16);
+  return hash;
+}
+
+/** FNV-1a, over UTF-16 units. */
+function fnv(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
 }

@@ -43,17 +43,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     layer
       ? `for (var c = lane; c < columns; c += ${threads}u) { own += input[read + c]; }
   let mean = total(own, lane) / f32(columns);
+  own = 0.0;
+  // What rounding has left of the mean, when that is far from zero.
+  for (var c = lane; c < columns; c += ${threads}u) { own += input[read + c] - mean; }
+  let rest = total(own, lane) / f32(columns);
   own = 0.0;`
-      : "let mean = 0.0;"
+      : "const mean = 0.0;\n  const rest = 0.0;"
   }
   for (var c = lane; c < columns; c += ${threads}u) {
-    let apart = input[read + c] - mean;
+    let apart = input[read + c] - mean - rest;
     own += apart * apart;
   }
   let inverse = 1.0 / sqrt(total(own, lane) / f32(columns) + ${float(epsilon)});
   if (asked > row) { return; }
   for (var c = lane; c < columns; c += ${threads}u) {
-    result[write + c] = (input[read + c] - mean) * inverse * weight[c]${layer ? " + bias[c]" : ""};
+    result[write + c] = (input[read + c] - mean - rest) * inverse * weight[c]${layer ? " + bias[c]" : ""};
   }
 }`,
     bindings: ["write", "read", ...(layer ? ["read" as const] : []), "write", "uniform"],

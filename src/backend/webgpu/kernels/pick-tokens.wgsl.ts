@@ -75,23 +75,27 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   };
 }
 
-/** What all slices of a row say together: `row.top`, `row.normaliser`, `row.bad`. */
+/** What all slices of a row say together, to all 256 invocations: they meet at barriers. */
 const wholeRow = `
 struct Row { normaliser: f32, top: f32, bad: bool }
-fn wholeRow(b: u32, count: u32) -> Row {
-  var top = -3.4e38;
-  var bad = false;
-  for (var s = 0u; s < count; s++) {
+${reduction("highest", 256, (a, b) => `max(${a}, ${b})`)}
+${reduction("added", 256, (a, b) => `${a} + ${b}`)}
+fn wholeRow(b: u32, count: u32, lane: u32) -> Row {
+  var most = -3.4e38;
+  var bad = 0.0;
+  for (var s = lane; s < count; s += 256u) {
     let at = (b * count + s) * ${sliceWords}u;
-    top = max(top, bitcast<f32>(slices[at]));
-    bad = bad || slices[at + 2u] != 0u;
+    most = max(most, bitcast<f32>(slices[at]));
+    bad += f32(slices[at + 2u]);
   }
+  let top = highest(most, lane);
   var sum = 0.0;
-  for (var s = 0u; s < count; s++) {
+  for (var s = lane; s < count; s += 256u) {
     let at = (b * count + s) * ${sliceWords}u;
     sum += bitcast<f32>(slices[at + 1u]) * exp(bitcast<f32>(slices[at]) - top);
   }
-  return Row(top + log(sum), top, bad);
+  let all = added(sum, lane);
+  return Row(top + log(all), top, added(bad, lane) > 0.0);
 }`;
 
 /**
@@ -148,8 +152,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let begin = group.x * ${sliceIds}u;
   let end = min(begin + ${sliceIds}u, sizes.vocabulary);
   // Beams are ranked by log-probability, and the lists apply to that; samples go by the logits themselves.
-  var offset = 0.0;
-  if (settings[rules] != 0.0) { offset = wholeRow(b, groups.x).normaliser; }
+  let whole = wholeRow(b, groups.x, lane);
+  let offset = select(0.0, whole.normaliser, settings[rules] != 0.0);
   let penalty = settings[rules + 4u];
   for (var id = begin + lane; id < end; id += 256u) {
     let bits = logits[row + id];
@@ -249,8 +253,12 @@ fn nextBest(afterKey: u32, afterId: u32) -> vec2u {
     let later = key < afterKey || (key == afterKey && (afterId != noToken && id > afterId));
     if (later && key > best.x) { best = vec2u(key, id); }
   }
-  bestKeys[lane] = best.x;
-  bestIds[lane] = best.y;
+  return bestOf(best);
+}
+/** The larger key of all invocations', the lower id among equals. */
+fn bestOf(mine: vec2u) -> vec2u {
+  bestKeys[lane] = mine.x;
+  bestIds[lane] = mine.y;
   workgroupBarrier();
   for (var width = 128u; width > 0u; width >>= 1u) {
     if (lane < width) {
@@ -409,18 +417,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   lane = index;
   let b = group.x;
   row0 = b * sizes.vocabulary;
-  let whole = wholeRow(b, sizes.slices);
+  let whole = wholeRow(b, sizes.slices, lane);
   let rules = b * sizes.settingsStride + sizes.settingsFirst;
   let temperature = settings[rules + 1u];
   if (lane == 0u) {
     sharedMode = select(select(select(sampling, greedy, temperature == 0.0), beams, settings[rules] != 0.0), damaged, whole.bad);
-    var best = vec2u(0u, noToken);
-    for (var s = 0u; s < sizes.slices; s++) {
-      let at = (b * sizes.slices + s) * ${sliceWords}u;
-      if (slices[at + 3u] > best.x) { best = vec2u(slices[at + 3u], slices[at + 4u]); }
-    }
-    sharedBest = best;
   }
+  var mine = vec2u(0u, noToken);
+  for (var s = lane; s < sizes.slices; s += 256u) {
+    let at = (b * sizes.slices + s) * ${sliceWords}u;
+    if (slices[at + 3u] > mine.x) { mine = vec2u(slices[at + 3u], slices[at + 4u]); }
+  }
+  let first = bestOf(mine);
+  if (lane == 0u) { sharedBest = first; }
   let mode = workgroupUniformLoad(&sharedMode);
   let best = workgroupUniformLoad(&sharedBest);
   topValue = valueOf(best.x);

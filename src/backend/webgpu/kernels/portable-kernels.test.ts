@@ -3,6 +3,7 @@ import { faultsOf } from "../../../../test/support/null-device.ts";
 import { embedKernel } from "./embed.wgsl.ts";
 import { moveRowsKernel } from "./move-rows.wgsl.ts";
 import { normKernel } from "./norm.wgsl.ts";
+import { padInput } from "./pad-input.wgsl.ts";
 import { patchesKernel } from "./patches.wgsl.ts";
 import { pickFinishKernel, pickListsKernel, pickSlicesKernel } from "./pick-tokens.wgsl.ts";
 import { plainPagedAttention, plainTileAttention } from "./plain-attention.wgsl.ts";
@@ -33,6 +34,7 @@ const kernels = [
   ...(["f16", "f32"] as const).map((cacheType) =>
     plainPagedAttention({ heads: 4, keyValueHeads: 2, headSize: 32, pageSize: 64, cacheType, threads: 64 }),
   ),
+  padInput({ columns: 588, paddedColumns: 640 }),
   pickSlicesKernel(),
   ...both.flatMap((penalised) => both.map((suppressed) => pickListsKernel({ penalised, suppressed }))),
   pickFinishKernel(),

@@ -12,8 +12,10 @@ export interface RotaryOptions {
   readonly shared: boolean;
 }
 
+const threads = 32;
+
 /**
- * Turns q and k by their position's angles, and keeps k and v: see `Rotary`. One workgroup a row.
+ * Turns q and k by their position's angles, and keeps k and v: see `Rotary`. One workgroup for each head of a row's q, k and v.
  *
  * 0 query [1 key 2 value] f32, then angles f32 `[N, d]`, slots u32 `[N]`, keys and values of the layer
  * `[pages * pageSize, keyValueHeads * d]` of `cacheType`, output f32 `[N, heads * d]`, uniform.
@@ -67,51 +69,54 @@ fn turned(a: f32, b: f32, turn: vec2f) -> vec2f {
   return vec2f(a * turn.x - b * turn.y, b * turn.x + a * turn.y);
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) lane: u32) {
-  let n = ${workgroupNumber};
+  let item = ${workgroupNumber};
+  let n = item / ${heads + 2 * keyValueHeads}u;
   if (n >= sizes.rows) { return; }
+  let head = item % ${heads + 2 * keyValueHeads}u;
   let turns = n * sizes.anglesStride + sizes.anglesFirst;
-  for (var i = lane; i < ${heads * half}u; i += 128u) {
-    let head = i / ${half}u;
-    let c = i % ${half}u;
-    let read = n * sizes.queryStride + sizes.queryFirst + head * ${headSize}u + c;
-    let to = n * sizes.outputStride + sizes.outputFirst + head * ${headSize}u + c;
-    let pair = turned(query[read], query[read + ${half}u], vec2f(angles[turns + c], angles[turns + c + ${half}u]));
-    result[to] = pair.x;
-    result[to + ${half}u] = pair.y;
+  if (head < ${heads}u) {
+    for (var c = lane; c < ${half}u; c += ${threads}u) {
+      let read = n * sizes.queryStride + sizes.queryFirst + head * ${headSize}u + c;
+      let to = n * sizes.outputStride + sizes.outputFirst + head * ${headSize}u + c;
+      let pair = turned(query[read], query[read + ${half}u], vec2f(angles[turns + c], angles[turns + c + ${half}u]));
+      result[to] = pair.x;
+      result[to + ${half}u] = pair.y;
+    }
+    return;
   }
   let kept = slots[n * sizes.slotsStride + sizes.slotsFirst] * ${keyValueHeads * headSize}u;
-  for (var j = lane; j < ${(keyValueHeads * half) / step}u; j += 128u) {
-    let i = j * ${step}u;
-    let head = i / ${half}u;
-    let c = i % ${half}u;
-    let read = n * sizes.keyStride + sizes.keyFirst + head * ${headSize}u + c;
-    let to = kept + head * ${headSize}u + c;
-    ${lanes
-      .map(
-        (l) =>
-          `let pair${l} = turned(${key}[read + ${l}u], ${key}[read + ${half + l}u], vec2f(angles[turns + c + ${l}u], angles[turns + c + ${half + l}u]));`,
-      )
-      .join("\n    ")}
-    ${stored(
-      "keys",
-      "to",
-      lanes.map((l) => `pair${l}.x`),
-    )}
-    ${stored(
-      "keys",
-      `to + ${half}u`,
-      lanes.map((l) => `pair${l}.y`),
-    )}
+  if (head < ${heads + keyValueHeads}u) {
+    for (var c = lane * ${step}u; c < ${half}u; c += ${threads * step}u) {
+      let read = n * sizes.keyStride + sizes.keyFirst + (head - ${heads}u) * ${headSize}u + c;
+      let to = kept + (head - ${heads}u) * ${headSize}u + c;
+      ${lanes
+        .map(
+          (l) =>
+            `let pair${l} = turned(${key}[read + ${l}u], ${key}[read + ${half + l}u], vec2f(angles[turns + c + ${l}u], angles[turns + c + ${half + l}u]));`,
+        )
+        .join("\n      ")}
+      ${stored(
+        "keys",
+        "to",
+        lanes.map((l) => `pair${l}.x`),
+      )}
+      ${stored(
+        "keys",
+        `to + ${half}u`,
+        lanes.map((l) => `pair${l}.y`),
+      )}
+    }
+    return;
   }
-  for (var j = lane; j < ${(keyValueHeads * headSize) / step}u; j += 128u) {
-    let i = j * ${step}u;
-    let read = n * sizes.valueStride + sizes.valueFirst + i;
+  for (var c = lane * ${step}u; c < ${headSize}u; c += ${threads * step}u) {
+    let column = (head - ${heads + keyValueHeads}u) * ${headSize}u + c;
+    let read = n * sizes.valueStride + sizes.valueFirst + column;
     ${stored(
       "values",
-      "kept + i",
+      "kept + column",
       lanes.map((l) => `${value}[read + ${l}u]`),
     )}
   }
@@ -121,6 +126,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   };
 }
 
-export function rotaryWorkgroups(rows: number): Workgroups {
-  return foldWorkgroups(rows);
+export function rotaryWorkgroups(
+  { heads, keyValueHeads }: Pick<RotaryOptions, "heads" | "keyValueHeads">,
+  rows: number,
+): Workgroups {
+  return foldWorkgroups(rows * (heads + 2 * keyValueHeads));
 }

@@ -1,12 +1,13 @@
 import type { Attention, PagedAttention } from "../../../graph/operations.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
-import type { FlashTiles } from "../kernels/matrix-flash.ts";
+import { type FlashTiles, flashTiles } from "../kernels/matrix-flash.ts";
 import {
   pagedDecode,
   pagedDecodeCombine,
   pagedDecodeCombineWorkgroups,
   pagedDecodePartialBytes,
   pagedDecodeSplits,
+  pagedDecodeThreads,
   pagedDecodeWorkgroups,
 } from "../kernels/paged-decode.wgsl.ts";
 import { pagedPrefillMatrix, pagedPrefillMatrixWorkgroups } from "../kernels/paged-prefill-matrix.wgsl.ts";
@@ -19,13 +20,33 @@ import {
   plainPagedAttention,
   plainTileAttention,
 } from "../kernels/plain-attention.wgsl.ts";
-import { tileAttentionMatrix, tileAttentionMatrixWorkgroups } from "../kernels/tile-attention-matrix.wgsl.ts";
+import {
+  tileAttentionMatrix,
+  tileAttentionMatrixWorkgroups,
+  tileHalves,
+  tileHalvesBytes,
+  tileHalvesWorkgroups,
+} from "../kernels/tile-attention-matrix.wgsl.ts";
 import {
   tileAttentionPortable,
   tileAttentionPortableWorkgroups,
 } from "../kernels/tile-attention-portable.wgsl.ts";
 import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
+import { remembered } from "./remembered.ts";
 import type { Choice, Variant } from "./variant.ts";
+
+/** Written once for each shape. */
+const kernels = {
+  tileAttentionMatrix: remembered(tileAttentionMatrix),
+  tileHalves: remembered(tileHalves),
+  tileAttentionPortable: remembered(tileAttentionPortable),
+  plainTileAttention: remembered(plainTileAttention),
+  pagedDecode: remembered(pagedDecode),
+  pagedDecodeCombine: remembered(pagedDecodeCombine),
+  pagedPrefillMatrix: remembered(pagedPrefillMatrix),
+  pagedPrefillPortable: remembered(pagedPrefillPortable),
+  plainPagedAttention: remembered(plainPagedAttention),
+};
 
 export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
   const { query, key, value, heads, headSize, groupRows, output } = operation;
@@ -37,19 +58,34 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
   const variants: Variant[] = [];
   const aligned = [query, key, value, output].every(isAligned) && headSize % 4 === 0;
   if (on.mayRound && aligned && headSize % 32 === 0) {
-    for (const tiles of flashTiles) {
-      const o = { heads, headSize, together, tiles };
+    const shape = { heads, headSize, together };
+    const overflow = status(statusWords.overflow);
+    const sources = places.slice(0, -1);
+    for (const tiles of flashTiles(headSize, on.device.limits)) {
+      const attend = (halves: boolean, from: readonly Place[]): Dispatch => ({
+        kernel: kernels.tileAttentionMatrix({ ...shape, halves, tiles }),
+        places: [...from, on.place(output), overflow],
+        sizes,
+        workgroups: tileAttentionMatrixWorkgroups({ ...shape, tiles }, { groups, groupRows }),
+      });
+      variants.push({
+        name: `${flashName(tiles)} halves`,
+        rounds: true,
+        build: () => {
+          const rounded = on.scratch(tileHalvesBytes(shape, query.rows));
+          const round: Dispatch = {
+            kernel: kernels.tileHalves(shape),
+            places: [...(together ? sources : sources.slice(1)), rounded, overflow],
+            sizes,
+            workgroups: tileHalvesWorkgroups(shape, query.rows),
+          };
+          return [round, attend(true, [sources[0], rounded])];
+        },
+      });
       variants.push({
         name: flashName(tiles),
         rounds: true,
-        build: () => [
-          {
-            kernel: tileAttentionMatrix(o),
-            places: [...places, status(statusWords.overflow)],
-            sizes,
-            workgroups: tileAttentionMatrixWorkgroups(o, { groups, groupRows }),
-          },
-        ],
+        build: () => [attend(false, sources)],
       });
     }
   }
@@ -59,7 +95,7 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
       name: "portable",
       build: () => [
         {
-          kernel: tileAttentionPortable(o),
+          kernel: kernels.tileAttentionPortable(o),
           places,
           sizes,
           workgroups: tileAttentionPortableWorkgroups(o, { groups, groupRows }),
@@ -71,7 +107,7 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
     name: "plain",
     build: () => [
       {
-        kernel: plainTileAttention({ heads, headSize, together, threads: plainThreads(headSize) }),
+        kernel: kernels.plainTileAttention({ heads, headSize, together, threads: plainThreads(headSize) }),
         places,
         sizes: [headSize / 4, ...sizes],
         workgroups: plainAttentionWorkgroups(query.rows, heads),
@@ -107,17 +143,17 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
     variants.push({
       name: "decode",
       build: () => {
-        const o = { ...shape, cacheType, lanes, unroll: 4, threads: Math.min(128, lanes * 16) };
+        const o = { ...shape, cacheType, lanes, unroll: 2, threads: pagedDecodeThreads({ lanes, headSize }) };
         const partial = on.scratch(pagedDecodePartialBytes(shape, { rows, splits }));
         const split: Dispatch = {
-          kernel: pagedDecode(o),
+          kernel: kernels.pagedDecode(o),
           places: [...places, partial],
           sizes: [...sizes, splits],
           workgroups: pagedDecodeWorkgroups(o, { rows, splits }),
         };
         if (splits === 1) return [split];
         const combine: Dispatch = {
-          kernel: pagedDecodeCombine(shape),
+          kernel: kernels.pagedDecodeCombine(shape),
           places: [partial, on.place(output)],
           sizes: [...sizes, splits],
           workgroups: pagedDecodeCombineWorkgroups(shape, { rows }),
@@ -127,14 +163,14 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
     });
   }
   if (on.mayRound && cacheType === "f16" && aligned && headSize % 32 === 0) {
-    for (const tiles of flashTiles) {
+    for (const tiles of flashTiles(headSize, device.limits)) {
       const o = { ...shape, tiles };
       variants.push({
         name: flashName(tiles),
         rounds: true,
         build: () => [
           {
-            kernel: pagedPrefillMatrix(o),
+            kernel: kernels.pagedPrefillMatrix(o),
             places: [...places, status(statusWords.overflow)],
             sizes: [...sizes, 1],
             workgroups: pagedPrefillMatrixWorkgroups(o, { rows, sequences }),
@@ -149,7 +185,7 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
       name: "portable",
       build: () => [
         {
-          kernel: pagedPrefillPortable(o),
+          kernel: kernels.pagedPrefillPortable(o),
           places,
           sizes: [...sizes, 1],
           workgroups: pagedPrefillPortableWorkgroups(o, { rows }),
@@ -161,7 +197,7 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
     name: "plain",
     build: () => [
       {
-        kernel: plainPagedAttention({ ...shape, cacheType, threads: plainThreads(headSize) }),
+        kernel: kernels.plainPagedAttention({ ...shape, cacheType, threads: plainThreads(headSize) }),
         places,
         sizes: [headSize / 4, ...sizes],
         workgroups: plainAttentionWorkgroups(rows, heads),
@@ -197,13 +233,6 @@ function madeUp(operation: PagedAttention, on: Lowering): Pick<Choice, "numbers"
   ] as const;
   return { numbers, cacheBytes: pagesThere * pageBytes };
 }
-
-/** Rows and keys of a step on the matrix units, the best on one NVIDIA H200 first. */
-const flashTiles: readonly FlashTiles[] = [
-  { subgroupRows: 16, subgroups: 8, keys: 32 },
-  { subgroupRows: 32, subgroups: 4, keys: 32 },
-  { subgroupRows: 16, subgroups: 4, keys: 32 },
-];
 
 function flashName({ subgroupRows, subgroups, keys }: FlashTiles): string {
   return `matrix ${subgroupRows}x${subgroups}x${keys}`;

@@ -3,10 +3,12 @@ import type { Tensor } from "../../../graph/tensor.ts";
 import { convertInput, convertInputWorkgroups } from "../kernels/convert-input.wgsl.ts";
 import { type GemvOptions, gemv, gemvWorkgroups } from "../kernels/gemv.wgsl.ts";
 import { matrixGemm, matrixGemmWorkgroups, type Tile } from "../kernels/matrix-gemm.wgsl.ts";
+import { padInput, padInputWorkgroups } from "../kernels/pad-input.wgsl.ts";
 import { plainProduct, plainProductWorkgroups } from "../kernels/plain-product.wgsl.ts";
-import { epilogueKey, type ProductOptions } from "../kernels/product.ts";
+import { epilogueKey, type ProductOptions, weightLayout } from "../kernels/product.ts";
 import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
 import { lowerNorm } from "./norms.ts";
+import { remembered } from "./remembered.ts";
 import type { Choice, Variant } from "./variant.ts";
 
 /** One product with all that it reads and writes. */
@@ -24,6 +26,11 @@ export interface ProductCall {
 }
 
 const mostGemvRows = 8;
+const gemvOf = remembered(gemv);
+const matrixGemmOf = remembered(matrixGemm);
+const plainOf = remembered(plainProduct);
+const convertInputOf = remembered(convertInput);
+const padInputOf = remembered(padInput);
 
 /** The ways to compute a product on this device, the one that is likely best first. */
 export function productVariants(options: ProductOptions, call: ProductCall, on: Lowering): Choice {
@@ -48,7 +55,7 @@ export function productVariants(options: ProductOptions, call: ProductCall, on: 
 
 function plain(options: ProductOptions, call: ProductCall, on: Lowering): Dispatch {
   return {
-    kernel: plainProduct(options),
+    kernel: plainOf(options),
     places: [on.place(call.input), ...call.weights, ...call.after, call.output],
     sizes: [...call.sizes, options.columns, options.outputs],
     workgroups: plainProductWorkgroups(call.input.rows, options.outputs),
@@ -77,7 +84,7 @@ function gemvVariants(options: ProductOptions, call: ProductCall, on: Lowering):
   const places = [on.place(input), ...call.weights, ...call.after, call.output];
   return kernels.map(({ name, o }) => ({
     name,
-    build: () => [{ kernel: gemv(o), places, sizes: call.sizes, workgroups: gemvWorkgroups(o) }],
+    build: () => [{ kernel: gemvOf(o), places, sizes: call.sizes, workgroups: gemvWorkgroups(o) }],
   }));
 }
 
@@ -93,7 +100,7 @@ function fusedVariants(options: ProductOptions, call: ProductCall, norm: RmsNorm
     const fused = { ...o, normalise: { epsilon } };
     return {
       name: `${name} with norm`,
-      build: () => [{ kernel: gemv(fused), places, sizes, workgroups: gemvWorkgroups(fused) }],
+      build: () => [{ kernel: gemvOf(fused), places, sizes, workgroups: gemvWorkgroups(fused) }],
     };
   });
 }
@@ -156,10 +163,10 @@ const tiles: readonly { readonly most: number; readonly tiles: readonly TileNumb
 
 /** Products on the matrix units, which round the input to f16: only where numbers may be rounded. */
 function matrixVariants(options: ProductOptions, call: ProductCall, on: Lowering): Variant[] {
-  const { columns, format } = options;
+  const { format } = options;
   const { input } = call;
   const exact = !on.mayRound || format === "f32" || format === "bf16";
-  if (exact || input.rows < 2 || columns % 8 !== 0 || !isAligned(input, columns)) return [];
+  if (exact || input.rows < 2) return [];
   const { tiles: fitting } = tiles.find(({ most }) => input.rows <= most)!;
   return fitting.map(([rows, outputs, depth, down, across, along]) => {
     const tile: Tile = { rows, outputs, depth, down, across, along, buffers: 1, ahead: 1 };
@@ -172,20 +179,24 @@ function matrixVariants(options: ProductOptions, call: ProductCall, on: Lowering
 }
 
 function matrix(options: ProductOptions, call: ProductCall, tile: Tile, on: Lowering): Dispatch[] {
-  const { columns } = options;
   const { input } = call;
-  const halves = on.scratch(input.rows * columns * 2);
-  const o = { ...options, input: "f16" as const, tile };
-  const [rows, inputStride, inputFirst, ...rest] = call.sizes;
+  const { rows } = input;
+  // Columns that do not fill whole vectors get zeros behind them, as the weights have.
+  const whole = options.columns % 8 === 0 && isAligned(input, options.columns);
+  const { paddedColumns } = weightLayout(1, options.columns, options.format);
+  const columns = whole ? options.columns : paddedColumns;
+  const halves = on.scratch(rows * columns * 2);
+  const o = { ...options, columns, input: "f16" as const, tile };
+  const [, inputStride, inputFirst, ...rest] = call.sizes;
   return [
     {
-      kernel: convertInput(columns),
+      kernel: whole ? convertInputOf(columns) : padInputOf({ columns: options.columns, paddedColumns }),
       places: [on.place(input), halves, status(statusWords.overflow)],
       sizes: [rows, inputStride, inputFirst, columns],
-      workgroups: convertInputWorkgroups(rows, columns),
+      workgroups: whole ? convertInputWorkgroups(rows, columns) : padInputWorkgroups(rows, paddedColumns),
     },
     {
-      kernel: matrixGemm(o),
+      kernel: matrixGemmOf(o),
       places: [halves, ...call.weights, ...call.after, call.output],
       sizes: [rows, columns, 0, ...rest],
       workgroups: matrixGemmWorkgroups(o, rows),

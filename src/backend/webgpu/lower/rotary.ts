@@ -17,7 +17,7 @@ export function lowerRotary(operation: Rotary, on: Lowering): Dispatch[] {
         on.place(output),
       ],
       sizes: [query.rows, ...[query, key, value, angles, slots, output].flatMap(strides)],
-      workgroups: rotaryWorkgroups(query.rows),
+      workgroups: rotaryWorkgroups({ heads, keyValueHeads }, query.rows),
     },
   ];
 }

@@ -1,0 +1,116 @@
+import { describe, expect, it, vi } from "vitest";
+import { MadeUpStore, randomFloats, recorded, runCase } from "../../../test/backend-comparison.ts";
+import { openAdapter, presentAdapters, settingsFor } from "../../../test/support/adapters.ts";
+import { loadGolden } from "../../../test/support/golden.ts";
+import { DeviceError, MemoryError } from "../../errors.ts";
+import { WebGpuBackend } from "./backend.ts";
+import { usage } from "./memory.ts";
+
+const adapters = await presentAdapters("lavapipe", "SwiftShader");
+
+/** `y = x · weightᵀ` of one row. */
+function product(columns = 64, outputs = 40) {
+  const store = new MadeUpStore();
+  const weight = store.weight("product", outputs, columns);
+  const graph = recorded((g) => g.output("y", g.matmul(g.input("x", "f32", 1, columns), weight)));
+  return { store, graph, weight, inputs: { x: randomFloats(columns, 3) } };
+}
+
+describe.each(adapters)("the backend on %s", (adapter) => {
+  it("gives back every byte, and knows the most it had", async () => {
+    const backend = new WebGpuBackend(await openAdapter(adapter), "f32");
+    const { memory } = backend;
+    const before = memory.usedBytes;
+    const of = product();
+    await runCase(backend, of);
+    await Promise.resolve();
+    expect(memory.usedBytes - backend.arena.bytes).toBe(before);
+    expect(memory.peakBytes).toBeGreaterThan(memory.usedBytes);
+    const most = memory.peakBytes;
+    memory.free(memory.allocate("large", most, usage.storage));
+    expect(memory.peakBytes).toBe(before + backend.arena.bytes + most);
+    await backend[Symbol.asyncDispose]();
+  });
+
+  it("says before it reads that weights do not fit, and which would", async () => {
+    const { store, graph } = product();
+    store.readRows = () => Promise.reject(new Error("was read"));
+    const backend = new WebGpuBackend(await openAdapter(adapter, "memory=1000"), "f32");
+    const refused = await backend.loadWeights(graph.weights, store).catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(MemoryError);
+    expect(refused).toMatchObject({ needed: 40 * 64 * 2, free: 1000 });
+    await backend[Symbol.asyncDispose]();
+  });
+
+  it("runs programs of one backend in turns, each with its own sizes", async () => {
+    const backend = new WebGpuBackend(await openAdapter(adapter), "f32");
+    const [small, large] = [product(64, 40), product(200, 3000)];
+    const weights = await Promise.all(
+      [small, large].map((of) => backend.loadWeights(of.graph.weights, of.store)),
+    );
+    const first = await backend.prepare(small.graph, weights[0]);
+    const { y } = await first.run(small.inputs);
+    const second = await backend.prepare(large.graph, weights[1]);
+    const { y: wide } = await second.run(large.inputs);
+    expect((await first.run(small.inputs)).y).toEqual(y);
+    expect((await second.run(large.inputs)).y).toEqual(wide);
+    const [again, wideAgain] = await Promise.all([first.run(small.inputs), second.run(large.inputs)]);
+    expect([again.y, wideAgain.y]).toEqual([y, wide]);
+    await backend[Symbol.asyncDispose]();
+  });
+
+  it("is cancelled by a signal", async () => {
+    const backend = new WebGpuBackend(await openAdapter(adapter), "f32");
+    const of = product();
+    const weights = await backend.loadWeights(of.graph.weights, of.store);
+    const program = await backend.prepare(of.graph, weights);
+    const reason = new Error("enough");
+    const run = program.run(of.inputs, { signal: AbortSignal.abort(reason) });
+    await expect(run).rejects.toBe(reason);
+    expect((await program.run(of.inputs)).y).toHaveLength(40);
+    await backend[Symbol.asyncDispose]();
+  });
+
+  it("says that the device was lost, after which another can be opened", async () => {
+    const of = product();
+    const backend = new WebGpuBackend(await openAdapter(adapter), "f32");
+    const weights = await backend.loadWeights(of.graph.weights, of.store);
+    const program = await backend.prepare(of.graph, weights);
+    const { y } = await program.run(of.inputs);
+    backend.device.gpu.destroy();
+    await backend.device.gpu.lost;
+    const lost = await program.run(of.inputs).catch((error: unknown) => error);
+    expect(lost).toBeInstanceOf(DeviceError);
+    expect((lost as Error).message).toMatch(/lost.*load the model again/);
+    const another = new WebGpuBackend(await openAdapter(adapter), "f32");
+    expect((await runCase(another, of)).y).toEqual(y);
+    await another[Symbol.asyncDispose]();
+  });
+
+  it("loads a model again in the process that lost one", async () => {
+    vi.stubEnv("INTERNVL_WEBGPU", settingsFor(adapter));
+    for (let i = 0; i < 2; i++) {
+      await using model = await loadGolden("tiny-1b", "fast", "webgpu");
+      expect(model.device).toBe("webgpu");
+    }
+    vi.unstubAllEnvs();
+  });
+});
+
+describe("a corrupted kernel", () => {
+  it.each(adapters)("is found out on %s", async (adapter) => {
+    const of = product();
+    const right = new WebGpuBackend(await openAdapter(adapter, "portable"), "f32");
+    const { y } = await runCase(right, of);
+    const wrong = new WebGpuBackend(await openAdapter(adapter, "portable"), "f32");
+    const { pipelines } = wrong;
+    const real = pipelines.get.bind(pipelines);
+    // One product less in each sum.
+    pipelines.get = (kernel) =>
+      real({ ...kernel, code: kernel.code.replace("for (var k4 = 0u;", "for (var k4 = 1u;") });
+    const { y: damaged } = await runCase(wrong, of);
+    expect(damaged).not.toEqual(y);
+    await right[Symbol.asyncDispose]();
+    await wrong[Symbol.asyncDispose]();
+  });
+});
