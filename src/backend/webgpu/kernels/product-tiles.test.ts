@@ -1,0 +1,43 @@
+import { describe, expect, it } from "vitest";
+import { nullDevice } from "../../../../test/support/null-device.ts";
+import { gemv } from "./gemv.wgsl.ts";
+import { matrixGemm } from "./matrix-gemm.wgsl.ts";
+import { gemvSharings, matrixTiles } from "./product-tiles.ts";
+
+const formats = ["f32", "f16", "bf16", "int8", "int4"] as const;
+
+async function errorsOf(code: string): Promise<string[]> {
+  const { messages } = await (await nullDevice()).createShaderModule({ code }).getCompilationInfo();
+  return messages.filter(({ type }) => type === "error").map(({ message }) => message);
+}
+
+describe("where the search for the fastest products begins", () => {
+  it.each([4, 16, 17, 64, 1856])(
+    "tiles for %d rows fit the products of InternVL2-8B, gated ones too",
+    async (rows) => {
+      expect(matrixTiles(rows).length).toBeGreaterThan(1);
+      for (const tile of matrixTiles(rows)) {
+        for (const gated of [false, true]) {
+          const options = {
+            columns: 4096,
+            outputs: 6144,
+            format: "int4",
+            input: "f16",
+            tile,
+            gated,
+          } as const;
+          expect(await errorsOf(matrixGemm(options).code)).toEqual([]);
+        }
+      }
+    },
+  );
+
+  it.each(formats)("sharings for %s are kernels of their own", async (format) => {
+    const kernels = gemvSharings[format].map((sharing) =>
+      gemv({ columns: 14336, outputs: 4096, format, rows: 1, ...sharing }),
+    );
+    expect(new Set(kernels.map(({ key }) => key)).size).toBe(kernels.length);
+    for (const { code } of kernels) expect(await errorsOf(code)).toEqual([]);
+    expect(await errorsOf(kernels[0].code.replace("subgroupAdd", "subgroupAddd"))).not.toEqual([]);
+  });
+});

@@ -1,0 +1,67 @@
+import type { GemvOptions } from "./gemv.wgsl.ts";
+import type { Tile } from "./matrix-gemm.wgsl.ts";
+import type { WeightFormat } from "./product.ts";
+
+/** Where the search for the fastest products begins: what came first on an NVIDIA H200 (SPEED.md), and what comes near. */
+
+export type Sharing = Pick<GemvOptions, "threads" | "together" | "words" | "unroll" | "decode">;
+
+const floatSharings: readonly Sharing[] = [
+  {},
+  { threads: 512, together: 4, unroll: 1 },
+  { threads: 128, together: 4 },
+];
+
+/** How the threads of `gemv` share the work, for a row or two; the first is the kernel's own choice. */
+export const gemvSharings: Readonly<Record<WeightFormat, readonly Sharing[]>> = {
+  f32: floatSharings,
+  f16: floatSharings,
+  bf16: floatSharings,
+  int8: [{}, { threads: 128, together: 4, words: 2, unroll: 2 }, { threads: 128, together: 8, words: 1 }],
+  int4: [
+    {},
+    { threads: 64, together: 4, words: 2, unroll: 2 },
+    { threads: 128, together: 4, words: 2, unroll: 1 },
+  ],
+};
+
+function tile(
+  [rows, outputs, depth]: readonly [number, number, number],
+  [down, across, along]: readonly [number, number, number],
+  ahead: number,
+): Tile {
+  return { rows, outputs, depth, down, across, along, buffers: 1, ahead };
+}
+
+const byRows: readonly { readonly most: number; readonly tiles: readonly Tile[] }[] = [
+  {
+    most: 16,
+    tiles: [
+      tile([16, 32, 256], [1, 1, 8], 2),
+      tile([16, 64, 128], [1, 2, 4], 2),
+      tile([16, 32, 128], [1, 1, 4], 4),
+    ],
+  },
+  { most: 32, tiles: [tile([32, 32, 256], [1, 1, 8], 2), tile([32, 64, 128], [1, 2, 4], 2)] },
+  {
+    most: 64,
+    tiles: [
+      tile([64, 32, 128], [1, 1, 8], 2),
+      tile([64, 64, 64], [2, 2, 2], 2),
+      tile([64, 64, 128], [1, 2, 4], 2),
+    ],
+  },
+  {
+    most: Infinity,
+    tiles: [
+      tile([128, 128, 32], [2, 2, 1], 1),
+      tile([128, 256, 32], [4, 4, 1], 1),
+      tile([256, 128, 32], [4, 2, 1], 1),
+    ],
+  },
+];
+
+/** Tiles of `matrixGemm` for an input of so many rows, the likeliest first. From 3 rows on they beat `gemv`. */
+export function matrixTiles(rows: number): readonly Tile[] {
+  return byRows.find(({ most }) => rows <= most)!.tiles;
+}
