@@ -22,6 +22,8 @@ export interface Backend extends AsyncDisposable {
     store: TensorStore,
     options: { signal?: AbortSignal; onProgress?: OnProgress },
   ): Promise<LoadedWeights>;
+  /** The most pages that `createCache` can make; without this, as many as there is memory for. */
+  largestCache?(layout: CacheLayout): number;
   /** Room for the keys and values of `pages` pages. */
   createCache(layout: CacheLayout, pages: number): KeyValueCache;
   /** Turns a graph into something that runs. Its weights must have been loaded. */

@@ -1,3 +1,4 @@
+import type { Backend } from "../backend/backend.ts";
 import { loadDescription } from "../checkpoint/checkpoint.ts";
 import type { LanguageDescription, ModelDescription } from "../checkpoint/description.ts";
 import { checkTensors } from "../checkpoint/expected-tensors.ts";
@@ -7,6 +8,7 @@ import { type CheckpointAddresses, folderAddress } from "../checkpoint/url/addre
 import { openUrlFolder } from "../checkpoint/url/url-folder.ts";
 import { Engine } from "../engine/engine.ts";
 import { OptionError } from "../errors.ts";
+import { cacheLayout } from "../model/language.ts";
 import { Network } from "../model/network.ts";
 import type { OnNotice } from "../notice.ts";
 import type { OnProgress } from "../progress.ts";
@@ -84,7 +86,7 @@ export async function loadParts(source: ModelSource, options: LoadOptions): Prom
     const tokenizer = await loadTokenizer(files);
     const store: Checkpoint = await openCheckpoint(files);
     checkTensors(description, store);
-    const sizes = engineSizes(description.language, options, backend.tokensAtOnce);
+    const sizes = engineSizes(description.language, options, backend);
     options.signal?.throwIfAborted();
     const network = await Network.load(description, store, backend, options);
     cleanUp.push(() => network.dispose());
@@ -159,15 +161,20 @@ function needsNode(source: string): OptionError {
   return new OptionError("source", source, remedy);
 }
 
-function engineSizes(language: LanguageDescription, options: LoadOptions, stepTokens: number) {
+function engineSizes(language: LanguageDescription, options: LoadOptions, backend: Backend) {
   const { contextLength = language.contextLength } = options;
   const bytesPerToken = language.layers * 2 * language.keyValueHeads * language.headSize * 4;
   const fitting = Math.max(Math.floor(cacheBytes / bytesPerToken), 8192);
-  const { cacheTokens = Math.min(4 * contextLength, fitting) } = options;
+  // The engine takes a page more than it is asked for.
+  const most = ((backend.largestCache?.(cacheLayout(language, pageSize)) ?? Infinity) - 1) * pageSize;
+  const { cacheTokens = Math.min(4 * contextLength, fitting, most) } = options;
   for (const [option, value] of Object.entries({ contextLength, cacheTokens })) {
     if (!Number.isSafeInteger(value) || value < pageSize) {
       throw new OptionError(option, value, `must be a whole number of at least ${pageSize} tokens`);
     }
   }
-  return { contextLength, cacheTokens, pageSize, stepTokens, featureBytes };
+  if (cacheTokens > most) {
+    throw new OptionError("cacheTokens", cacheTokens, `may be at most ${most} on this device`);
+  }
+  return { contextLength, cacheTokens, pageSize, stepTokens: backend.tokensAtOnce, featureBytes };
 }

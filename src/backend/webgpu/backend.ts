@@ -4,7 +4,7 @@ import type { Graph } from "../../graph/recorder.ts";
 import type { CacheLayout, Weight } from "../../graph/tensor.ts";
 import type { OnProgress } from "../../progress.ts";
 import type { Backend, LoadedWeights, Precision, Program } from "../backend.ts";
-import { cacheType, WebGpuCache } from "./cache.ts";
+import { cacheType, pageBytes, WebGpuCache } from "./cache.ts";
 import { Choices } from "./choices.ts";
 import { narrowToHalf, quantiseWeight } from "./convert.ts";
 import type { WebGpuDevice } from "./device.ts";
@@ -36,8 +36,10 @@ export class WebGpuBackend implements Backend {
 
   constructor(device: WebGpuDevice, precision: Precision, held: HeldWeights = "checkpoint") {
     this.device = device;
-    this.tilesAtOnce = device.isSoftware ? 1 : 8;
-    this.tokensAtOnce = device.isSoftware ? 512 : 2048;
+    // Kernels see an activation as one range of a buffer, which on small devices is not large.
+    const small = device.isSoftware || device.limits.maxStorageBufferBindingSize < 2 ** 29;
+    this.tilesAtOnce = small ? 1 : 8;
+    this.tokensAtOnce = small ? 512 : 2048;
     this.precision = precision;
     this.#held = held;
     this.memory = new DeviceMemory(device);
@@ -78,6 +80,13 @@ export class WebGpuBackend implements Backend {
       uploader.dispose();
     }
     return loaded;
+  }
+
+  /** A layer's keys are one range of a buffer. */
+  largestCache(layout: CacheLayout): number {
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.device.limits;
+    const bytes = pageBytes(layout, cacheType(this.device, this.precision, layout));
+    return Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / bytes);
   }
 
   createCache(layout: CacheLayout, pages: number): WebGpuCache {

@@ -31,7 +31,7 @@ export class WebGpuCache implements KeyValueCache {
     this.type = type;
     this.#device = device;
     this.#memory = memory;
-    this.#pageBytes = layout.pageSize * layout.keyValueHeads * layout.headSize * (type === "f16" ? 2 : 4);
+    this.#pageBytes = pageBytes(layout, type);
     const flags = usage.storage | usage.copySource | usage.copyTarget;
     const buffers = (what: string) =>
       Array.from({ length: layout.layers }, (_, layer) =>
@@ -57,6 +57,11 @@ export class WebGpuCache implements KeyValueCache {
     if (this.#between) this.#memory.free(this.#between);
     this.#between = undefined;
   }
+}
+
+/** Bytes of the keys, or of the values, of one page of one layer. */
+export function pageBytes({ pageSize, keyValueHeads, headSize }: CacheLayout, type: CacheType): number {
+  return pageSize * keyValueHeads * headSize * (type === "f16" ? 2 : 4);
 }
 
 /** f16 where numbers may be rounded, the device has 16-bit floats, and pairs of columns turn together. */
