@@ -6,6 +6,7 @@ import { matrixGemm, matrixGemmWorkgroups, type Tile } from "../kernels/matrix-g
 import { padInput, padInputWorkgroups } from "../kernels/pad-input.wgsl.ts";
 import { plainProduct, plainProductWorkgroups } from "../kernels/plain-product.wgsl.ts";
 import { epilogueKey, type ProductOptions, weightLayout } from "../kernels/product.ts";
+import { gemvSharings, matrixTiles } from "../kernels/product-tiles.ts";
 import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
 import { lowerNorm } from "./norms.ts";
 import { remembered } from "./remembered.ts";
@@ -62,21 +63,6 @@ function plain(options: ProductOptions, call: ProductCall, on: Lowering): Dispat
   };
 }
 
-/** How threads share the work of few rows: what has been fastest somewhere; the first is the kernel's own choice. */
-type Sharing = Pick<GemvOptions, "threads" | "together" | "words" | "unroll" | "staged">;
-const floatSharings: readonly Sharing[] = [
-  {},
-  { together: 2 },
-  { threads: 128 },
-  { threads: 128, together: 8, unroll: 1 },
-];
-const integerSharings: readonly Sharing[] = [
-  {},
-  { threads: 128, together: 2, words: 2, unroll: 2, staged: false },
-  { threads: 128, together: 4, words: 2, unroll: 2, staged: false },
-  { threads: 256, together: 4, words: 2, unroll: 1, staged: false },
-];
-
 /** Few rows, at the speed of memory. */
 function gemvVariants(options: ProductOptions, call: ProductCall, on: Lowering): Variant[] {
   const { input } = call;
@@ -115,51 +101,11 @@ function gemvKernels(
   const rows = 2 ** Math.ceil(Math.log2(input.rows));
   const scalarInput = !isAligned(input, options.columns);
   if (on.device.isSoftware) return [{ name: "gemv", o: { ...options, rows, scalarInput, threads: 32 } }];
-  const integers = options.format === "int8" || options.format === "int4";
-  const sharings = integers ? integerSharings : floatSharings;
-  return sharings.map((sharing) => {
+  return gemvSharings[options.format].map((sharing) => {
     const name = ["gemv", ...Object.entries(sharing).map(([key, value]) => `${key} ${value}`)].join(" ");
     return { name, o: { ...options, rows, scalarInput, ...sharing } };
   });
 }
-
-/** Rows, outputs, columns a step; subgroups down, across and along; steps ahead. */
-type TileNumbers = readonly [number, number, number, number, number, number, number];
-
-/** Tiles for up to so many rows: what has been fastest on one NVIDIA H200, and what comes near. */
-const tiles: readonly { readonly most: number; readonly tiles: readonly TileNumbers[] }[] = [
-  {
-    most: 16,
-    tiles: [
-      [16, 32, 256, 1, 1, 8, 2],
-      [16, 64, 128, 1, 2, 4, 1],
-      [16, 32, 128, 1, 1, 4, 2],
-    ],
-  },
-  {
-    most: 32,
-    tiles: [
-      [32, 32, 256, 1, 1, 8, 1],
-      [32, 64, 128, 1, 2, 4, 1],
-    ],
-  },
-  {
-    most: 64,
-    tiles: [
-      [64, 32, 128, 1, 1, 8, 1],
-      [64, 64, 64, 2, 2, 2, 1],
-    ],
-  },
-  {
-    most: Infinity,
-    tiles: [
-      [128, 256, 32, 2, 4, 1, 1],
-      [128, 128, 32, 2, 2, 1, 1],
-      [128, 128, 64, 2, 2, 2, 1],
-      [64, 64, 64, 2, 2, 2, 1],
-    ],
-  },
-];
 
 /** Products on the matrix units, which round the input to f16: only where numbers may be rounded. */
 function matrixVariants(options: ProductOptions, call: ProductCall, on: Lowering): Variant[] {
@@ -167,15 +113,11 @@ function matrixVariants(options: ProductOptions, call: ProductCall, on: Lowering
   const { input } = call;
   const exact = !on.mayRound || format === "f32" || format === "bf16";
   if (exact || input.rows < 2) return [];
-  const { tiles: fitting } = tiles.find(({ most }) => input.rows <= most)!;
-  return fitting.map(([rows, outputs, depth, down, across, along]) => {
-    const tile: Tile = { rows, outputs, depth, down, across, along, buffers: 1, ahead: 1 };
-    return {
-      name: `matrix ${rows}x${outputs}x${depth}`,
-      rounds: true,
-      build: () => matrix(options, call, tile, on),
-    };
-  });
+  return matrixTiles(input.rows).map((tile) => ({
+    name: `matrix ${Object.values(tile).join(" ")}`,
+    rounds: true,
+    build: () => matrix(options, call, tile, on),
+  }));
 }
 
 function matrix(options: ProductOptions, call: ProductCall, tile: Tile, on: Lowering): Dispatch[] {
