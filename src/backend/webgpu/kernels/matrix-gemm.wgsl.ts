@@ -55,10 +55,10 @@ const lines = (count: number, text: (i: number) => string) => range(count).map(t
 
 export const wideTile: Tile = {
   rows: 128,
-  outputs: 256,
+  outputs: 128,
   depth: 32,
   down: 2,
-  across: 4,
+  across: 2,
   along: 1,
   buffers: 1,
   ahead: 1,
