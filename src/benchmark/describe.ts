@@ -58,7 +58,9 @@ export function describeReport(report: BenchmarkReport): string {
             ...limitRow("int8", "TOP/s", limits.int8Teraops, "int8Teraops", limits),
           ]),
         ]
-      : ["the limits of this machine are not known: they are measured with the cpu device's native kernels"]),
+      : [
+          "the limits of this machine are not known: they are measured on webgpu, and on cpu with native kernels",
+        ]),
   ];
   if (extrapolated) {
     lines.push(
