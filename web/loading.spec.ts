@@ -301,16 +301,27 @@ describe("what goes wrong in a page", () => {
 
   it("no network", async () => {
     const page = await open();
+    const attempt = (address: string) =>
+      page.evaluate(
+        (address) =>
+          internvl.InternVL.load(address, { device: "reference" }).catch(({ name, reason, message }) => ({
+            name,
+            reason,
+            message,
+          })),
+        address,
+      );
     await context.setOffline(true);
-    const error = await page.evaluate(
-      (address) =>
-        internvl.InternVL.load(address, { device: "reference" }).catch(({ reason, message }) => ({
-          reason,
-          message,
-        })),
-      address(),
-    );
-    expect(error).toMatchObject({ reason: "offline", message: expect.stringContaining("connect it") });
+    const noCode = await attempt(address());
+    expect(noCode).toMatchObject({ name: "DeviceError", message: expect.stringContaining("connect") });
+
+    await context.setOffline(false);
+    await page.reload(); // a module that failed to come is not asked for again
+    await page.waitForFunction(() => globalThis.internvl);
+    await attempt(`${server.origin}/nothing/`); // brings the device's code
+    await context.setOffline(true);
+    const noFiles = await attempt(address());
+    expect(noFiles).toMatchObject({ reason: "offline", message: expect.stringContaining("connect it") });
   });
 
   it("another origin that hides sizes and versions: read all the same, not kept", async () => {

@@ -50,7 +50,7 @@ export async function chooseBackend(options: BackendOptions & { onNotice?: OnNot
         : undefined;
   // A page loads the backend it runs on, and not the others.
   if (graphics) {
-    const { WebGpuBackend } = await import("../backend/webgpu/backend.ts");
+    const { WebGpuBackend } = await fetched("webgpu", import("../backend/webgpu/backend.ts"));
     return new WebGpuBackend(graphics, precision, weights);
   }
   if (device !== "reference") {
@@ -66,8 +66,18 @@ export async function chooseBackend(options: BackendOptions & { onNotice?: OnNot
   if (weights !== "checkpoint") {
     throw new OptionError("weights", weights, 'device "reference" holds weights as the checkpoint has them');
   }
-  const { ReferenceBackend } = await import("../backend/reference/backend.ts");
+  const { ReferenceBackend } = await fetched("reference", import("../backend/reference/backend.ts"));
   return new ReferenceBackend(precision);
+}
+
+/** A backend's code, which a page may fail to get. */
+async function fetched<Module>(device: string, code: Promise<Module>): Promise<Module> {
+  try {
+    return await code;
+  } catch (cause) {
+    const problem = `its code could not be loaded (${(cause as Error).message}); connect to the network and load again`;
+    throw new DeviceError(device, problem, { cause });
+  }
 }
 
 /** The adapter that was asked for by name; software will do. */
