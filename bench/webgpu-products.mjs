@@ -205,7 +205,6 @@ if (wanted("many") && device.features.has("chromium-experimental-subgroup-matrix
     down,
     across,
     along,
-    buffers: 1,
     ahead,
   });
   const wide = tile(128, 128, 32, 2, 2);

@@ -41,9 +41,7 @@ export interface Tile {
   readonly down: number;
   readonly across: number;
   readonly along: number;
-  /** Tiles of a step in workgroup memory: with 2, one barrier a step. */
-  readonly buffers: 1 | 2;
-  /** Steps on their way in registers; 1 with two buffers. */
+  /** Steps on their way in registers. */
   readonly ahead: number;
 }
 
@@ -60,7 +58,6 @@ export const wideTile: Tile = {
   down: 2,
   across: 2,
   along: 1,
-  buffers: 1,
   ahead: 1,
 };
 
@@ -80,11 +77,11 @@ export function matrixGemm(options: MatrixGemmOptions): Kernel {
     weight: `array<${words}>`,
     status: o.input === "f32",
   });
-  const { rows, outputs, depth, down, across, along, buffers, ahead } = tile;
+  const { rows, outputs, depth, down, across, along, ahead } = tile;
   return {
     key: [
       `matrixGemm ${o.columns}x${o.outputs} ${o.format} ${epilogueKey(o)} from ${o.input} ${fragments.name}`,
-      `${rows}x${outputs}x${depth} ${down}x${across}x${along} b${buffers} a${ahead}`,
+      `${rows}x${outputs}x${depth} ${down}x${across}x${along} a${ahead}`,
     ].join(" "),
     code: `enable f16;
 ${fragments.enables}
@@ -127,41 +124,30 @@ function body(o: Complete): string {
   const subgroups = tile.down * tile.across;
   const scratchStride = together * 4 + 1;
   const results = range(fragmentsDown).flatMap((i) => range(fragmentsAcross).map((j) => `c${i}_${j}`));
-  const leftWords = tile.rows * stride * tile.buffers;
-  const tileWords = leftWords + tile.outputs * stride * tile.buffers;
-  const rightBase = (buffer: number) => leftWords + buffer * tile.outputs * stride;
-  const stage = (set: number, buffer: number) =>
-    `${stageLeft(o, set, `${buffer * tile.rows * stride}u`)}
-    ${stageRight(o, set, `${rightBase(buffer)}u`)}`;
+  const leftWords = tile.rows * stride;
+  const tileWords = leftWords + tile.outputs * stride;
   // The last steps fetch the last one again: a branch would keep the compiler from moving loads between products.
   const fetchAhead = (set: number, ahead: number) =>
     `{ let next = min(step + ${ahead}u, ${steps - 1}u);
       ${fetch(o, set, "next")}
     }`;
-  const multiply = (buffer: number) =>
-    lines(
-      tile.depth / 16 / tile.along,
-      (k) => `{
-      ${lines(fragmentsDown, (i) => f.left(`a${i}`, "tiles", `leftFragment + ${buffer * tile.rows * stride + i * 16 * stride + k * 2}u`, stride))}
-      ${lines(fragmentsAcross, (j) => f.right(`b${j}`, "tiles", `rightFragment + ${rightBase(buffer) + j * 16 * stride + k * 2}u`, stride, "column"))}
+  const multiply = lines(
+    tile.depth / 16 / tile.along,
+    (k) => `{
+      ${lines(fragmentsDown, (i) => f.left(`a${i}`, "tiles", `leftFragment + ${i * 16 * stride + k * 2}u`, stride))}
+      ${lines(fragmentsAcross, (j) => f.right(`b${j}`, "tiles", `rightFragment + ${leftWords + j * 16 * stride + k * 2}u`, stride, "column"))}
       ${lines(fragmentsDown, (i) => lines(fragmentsAcross, (j) => f.multiply(`c${i}_${j}`, `a${i}`, `b${j}`)))}
     }`,
-    );
+  );
   // One tile in workgroup memory: filled, a barrier, multiplied, a barrier.
-  const alone = (s: number) => `${stage(s, 0)}
+  const step = (s: number) => {
+    const work = `${stageLeft(o, s, "0u")}
+    ${stageRight(o, s, `${leftWords}u`)}
     workgroupBarrier();
     ${fetchAhead(s, s + tile.ahead)}
-    ${multiply(0)}
+    ${multiply}
     workgroupBarrier();`;
-  // Two tiles: the next is filled while this one is multiplied, and one barrier parts the steps.
-  const inTurn = (s: number) => `${fetchAhead(0, s + 1)}
-    ${multiply(s)}
-    ${stage(0, 1 - s)}
-    workgroupBarrier();`;
-  const unrolled = tile.buffers === 2 ? 2 : tile.ahead;
-  const step = (s: number) => {
-    const work = tile.buffers === 2 ? inTurn(s) : alone(s);
-    return s === 0 || steps % unrolled === 0 ? work : `if (step + ${s}u < ${steps}u) {${work}}`;
+    return s === 0 || steps % tile.ahead === 0 ? work : `if (step + ${s}u < ${steps}u) {${work}}`;
   };
   const scratchWords = subgroups * tile.along * 16 * scratchStride;
   const firstAcross = fragmentsAcross / together; // strips of the scratch across a subgroup's tile
@@ -202,11 +188,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   {
     let step = 0u;
     ${lines(tile.ahead, (set) => fetchAhead(set, set))}
-    ${tile.buffers === 2 ? stage(0, 0) : ""}
   }
-  ${tile.buffers === 2 ? "workgroupBarrier();" : ""}
-  for (var step = 0u; step < ${steps}u; step += ${unrolled}u) {
-    ${lines(unrolled, step)}
+  for (var step = 0u; step < ${steps}u; step += ${tile.ahead}u) {
+    ${lines(tile.ahead, step)}
   }
   ${o.input === "f32" ? "if (most(largest) > 65504.0) { atomicStore(&status, 1u); }" : ""}
   ${lines(rounds, (round) => {

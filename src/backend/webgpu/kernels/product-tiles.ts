@@ -30,7 +30,7 @@ function tile(
   [down, across, along]: readonly [number, number, number],
   ahead: number,
 ): Tile {
-  return { rows, outputs, depth, down, across, along, buffers: 1, ahead };
+  return { rows, outputs, depth, down, across, along, ahead };
 }
 
 const byRows: readonly { readonly most: number; readonly tiles: readonly Tile[] }[] = [
