@@ -20,6 +20,8 @@ import type { WebGpuWeights } from "./weights.ts";
  * signal is seen.
  */
 const submissionFlops = 4e11;
+/** Submissions that wait behind the one at work, so that the device need not wait for the next. */
+const submissionsAhead = 2;
 /** `GPUMapMode.READ`. */
 const mapRead = 1;
 
@@ -168,10 +170,12 @@ export class WebGpuProgram implements Program {
     }
     try {
       if (this.#written.length > 0) queue.writeBuffer(around.arena, 0, this.#written);
+      const done: Promise<unknown>[] = [];
       for (const [i, part] of commands.entries()) {
-        if (i > 0) await queue.onSubmittedWorkDone();
+        if (i > submissionsAhead) await done[i - 1 - submissionsAhead];
         signal?.throwIfAborted();
         queue.submit([part]);
+        if (i + 1 + submissionsAhead < commands.length) done.push(queue.onSubmittedWorkDone());
       }
       const mapped = this.#readback.mapAsync(mapRead);
       // While the device works: what the next run submits.
