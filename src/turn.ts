@@ -27,3 +27,19 @@ export class TimeSlices {
     this.#since = performance.now();
   }
 }
+
+/** Lets pieces of work in one after another, in the order they came. */
+export class OneAtATime {
+  #last: Promise<unknown> = Promise.resolve();
+
+  enter<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work, work);
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Resolved when all that came so far is done. */
+  get idle(): Promise<unknown> {
+    return this.#last;
+  }
+}

@@ -16,6 +16,8 @@ export interface Backend extends AsyncDisposable {
   readonly tilesAtOnce: number;
   /** New tokens that one step of the language model may take, for the same reasons. */
   readonly tokensAtOnce: number;
+  /** Whether runs may begin before earlier ones are done: the device does them in the order they came. */
+  readonly queues: boolean;
   /** Brings weights into the device's memory, each once. */
   loadWeights(
     weights: readonly Weight[],
@@ -47,17 +49,54 @@ export interface KeyValueCache {
 
 export type HostArray = Float32Array | Uint32Array | Uint8Array;
 
-/** A graph made ready for a device; runs as often as wanted, one run at a time. */
+/** What a run gives back, by name. */
+export type Outputs = Record<string, Float32Array | Uint32Array>;
+
+/** An output that stayed on the device, `[rows, columns]`. Whoever needs it holds it; what nobody holds is freed. */
+export interface DeviceTensor {
+  readonly rows: number;
+  readonly columns: number;
+  /** Bytes of the device's memory. */
+  readonly bytes: number;
+  /** Its values, as an array of the caller's own. Rejects when the run that makes them fails. */
+  read(): Promise<Float32Array | Uint32Array>;
+  hold(): void;
+  letGo(): void;
+}
+
+/** Rows `first … first + count - 1` of something. */
+export interface Rows {
+  readonly of: HostArray | DeviceTensor;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** An input: an array of exactly its size, or rows from several places, one behind the other. */
+export type Input = HostArray | readonly Rows[];
+
+export interface RunOptions {
+  readonly cache?: KeyValueCache;
+  readonly signal?: AbortSignal;
+}
+
+/** A run on its way. */
+export interface Run {
+  /** Outputs but those that stay, as arrays of the caller's own. Rejects when the run fails or is cancelled. */
+  readonly outputs: Promise<Outputs>;
+  /** Outputs that stay on the device, each held for the caller. They may be inputs of other runs at once. */
+  readonly staying: Readonly<Record<string, DeviceTensor>>;
+}
+
+/** A graph made ready for a device; runs as often as wanted. */
 export interface Program {
   /** Activation memory of a run. */
   readonly arenaBytes: number;
   /**
-   * One run. `inputs` has one array for each input of the graph, of exactly its size. The answer holds the outputs by
-   * name, as arrays of the caller's own. Between operations it lets the event loop turn and looks at `signal`.
+   * Begins a run. `inputs` has every input of the graph. Between operations it lets the event loop turn and looks at
+   * `signal`. Before it is done another may begin only where the backend `queues`.
    */
-  run(
-    inputs: Readonly<Record<string, HostArray>>,
-    options?: { cache?: KeyValueCache; signal?: AbortSignal },
-  ): Promise<Record<string, Float32Array | Uint32Array>>;
+  start(inputs: Readonly<Record<string, Input>>, options?: RunOptions): Run;
+  /** One run from beginning to end: all outputs, those that stay as well. */
+  run(inputs: Readonly<Record<string, Input>>, options?: RunOptions): Promise<Outputs>;
   dispose(): void;
 }

@@ -52,7 +52,10 @@ export interface DecodeStep {
   readonly run: Run;
   /** The whole step, without what the measuring itself took. */
   readonly milliseconds: number;
-  /** What is not the device's: the engine, inputs and outputs, the crossing to the native code and back. */
+  /**
+   * For which the device did not work on it: the engine, inputs and outputs, the crossing to the native code and back,
+   * as far as they are not hidden behind the step before.
+   */
   readonly hostMilliseconds: number;
 }
 
@@ -170,7 +173,7 @@ export class Conversations {
 function decodeSteps(runs: readonly Run[]): DecodeStep[] {
   return runs.slice(1).map((run, i) => {
     const milliseconds = run.end - runs[i].handedOver;
-    const device = run.operations ? run.operations.reduce((a, b) => a + b, 0) : run.end - run.begin;
+    const device = run.deviceMilliseconds ?? Math.min(milliseconds, run.end - run.begin);
     return { run, milliseconds, hostMilliseconds: milliseconds - device };
   });
 }

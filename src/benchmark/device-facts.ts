@@ -27,7 +27,7 @@ export function factsOf(backend: Backend, options: ResolvedBenchmarkOptions): De
     };
   }
   if (backend instanceof WebGpuBackend) {
-    backend.timesOperations = options.roofline;
+    backend.timing = options.roofline ? "operations" : "runs";
     const half = options.precision === "fast" && backend.device.features.has("shader-f16");
     return {
       probe: new WebGpuLimits(backend),

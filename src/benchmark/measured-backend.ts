@@ -1,4 +1,4 @@
-import type { Backend, KeyValueCache, LoadedWeights, Program } from "../backend/backend.ts";
+import type { Backend, Input, KeyValueCache, LoadedWeights, Outputs, Program } from "../backend/backend.ts";
 import { CpuProgram } from "../backend/cpu/program.ts";
 import { WebGpuProgram } from "../backend/webgpu/program.ts";
 import type { TensorStore } from "../checkpoint/tensor-store.ts";
@@ -14,6 +14,8 @@ export interface Run {
   readonly handedOver: number;
   /** Milliseconds of each operation; undefined where the backend does not say. */
   readonly operations: readonly number[] | undefined;
+  /** Milliseconds for which the device worked; undefined where the backend does not say. */
+  readonly deviceMilliseconds: number | undefined;
   readonly attended: Attended;
 }
 
@@ -30,6 +32,7 @@ export class MeasuredBackend implements Backend {
   readonly name: string;
   readonly tilesAtOnce: number;
   readonly tokensAtOnce: number;
+  readonly queues: boolean;
   runs: Run[] = [];
   /** Called after each run, before the engine goes on. */
   onRun: ((run: Run) => void) | undefined;
@@ -40,6 +43,7 @@ export class MeasuredBackend implements Backend {
     this.name = inner.name;
     this.tilesAtOnce = inner.tilesAtOnce;
     this.tokensAtOnce = inner.tokensAtOnce;
+    this.queues = inner.queues;
   }
 
   loadWeights(
@@ -56,19 +60,23 @@ export class MeasuredBackend implements Backend {
 
   async prepare(graph: Graph, weights: LoadedWeights): Promise<Program> {
     const program = await this.#inner.prepare(graph, weights);
+    const measured = (begin: number, inputs: Readonly<Record<string, Input>>, outputs: Promise<Outputs>) =>
+      outputs.then((values) => {
+        const end = performance.now();
+        const run = { graph, begin, end, ...timesOf(program), attended: attendedBy(inputs) };
+        const noted = { ...run, handedOver: performance.now() };
+        this.runs.push(noted);
+        this.onRun?.(noted);
+        return values;
+      });
     return {
       arenaBytes: program.arenaBytes,
-      run: async (inputs, options) => {
+      start: (inputs, options) => {
         const begin = performance.now();
-        const outputs = await program.run(inputs, options);
-        const end = performance.now();
-        const operations = timesOf(program);
-        const attended = attendedBy(inputs);
-        const run = { graph, begin, end, handedOver: performance.now(), operations, attended };
-        this.runs.push(run);
-        this.onRun?.(run);
-        return outputs;
+        const { outputs, staying } = program.start(inputs, options);
+        return { outputs: measured(begin, inputs, outputs), staying };
       },
+      run: (inputs, options) => measured(performance.now(), inputs, program.run(inputs, options)),
       dispose: () => program.dispose(),
     };
   }
@@ -85,17 +93,21 @@ export class MeasuredBackend implements Backend {
   }
 }
 
-function timesOf(program: Program): readonly number[] | undefined {
-  return program instanceof CpuProgram || program instanceof WebGpuProgram
-    ? program.operationTimes
-    : undefined;
+function timesOf(program: Program): Pick<Run, "operations" | "deviceMilliseconds"> {
+  if (program instanceof WebGpuProgram) {
+    return { operations: program.operationTimes, deviceMilliseconds: program.deviceMilliseconds };
+  }
+  const operations = program instanceof CpuProgram ? program.operationTimes : undefined;
+  return { operations, deviceMilliseconds: operations?.reduce((all, time) => all + time, 0) };
 }
 
-function attendedBy({ starts, lengths }: Parameters<Program["run"]>[0]): Attended {
+function attendedBy(inputs: Readonly<Record<string, Input>>): Attended {
+  const starts = inputs.starts as Uint32Array | undefined;
+  const lengths = inputs.lengths as Uint32Array | undefined;
   let pairs = 0;
   let positions = 0;
   lengths?.forEach((length, sequence) => {
-    const rows = starts[sequence + 1] - starts[sequence];
+    const rows = starts![sequence + 1] - starts![sequence];
     pairs += rows * (length - rows) + (rows * (rows + 1)) / 2;
     positions += length;
   });

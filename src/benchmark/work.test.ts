@@ -15,7 +15,15 @@ const { description, store } = syntheticSubject("8b");
 const holding = { store, weights: "checkpoint", precision: "fast", cacheValueBytes: 2 } as const;
 
 function runOf(graph: Graph, attended: Attended = { pairs: 0, positions: 0 }): Run {
-  return { graph, begin: 0, end: 1, handedOver: 1, operations: undefined, attended };
+  return {
+    graph,
+    begin: 0,
+    end: 1,
+    handedOver: 1,
+    operations: undefined,
+    deviceMilliseconds: undefined,
+    attended,
+  };
 }
 
 async function tile(): Promise<Run> {

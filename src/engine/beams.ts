@@ -55,6 +55,11 @@ export class BeamGeneration implements Generation {
     ];
   }
 
+  /** Which lines go on depends on every choice. */
+  ruleAhead(): undefined {
+    return undefined;
+  }
+
   advance(pool: PagePool, finished: (sequence: Sequence) => void): void {
     if (this.#open.some(({ picks }) => !picks)) return; // every beam competes: wait for the last
     const candidates = this.#candidates();

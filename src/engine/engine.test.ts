@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { queueing } from "../../test/support/queueing-backend.ts";
 import { ReferenceBackend } from "../backend/reference/backend.ts";
 import { loadDescription } from "../checkpoint/checkpoint.ts";
 import type { ModelDescription } from "../checkpoint/description.ts";
@@ -26,6 +27,9 @@ let description: ModelDescription;
 let store: TensorStore;
 let tokenizer: Tokenizer;
 let network: Network;
+/** The same on a device that takes steps before earlier ones are done. */
+let queued: Network;
+const queue = queueing(new ReferenceBackend("f32"));
 
 beforeAll(async () => {
   const files = await openFolder(folder);
@@ -35,10 +39,12 @@ beforeAll(async () => {
   tokenizer = createTokenizer(found);
   store = await openCheckpoint(files);
   network = await Network.load(description, store, new ReferenceBackend("f32"));
+  queued = await Network.load(description, store, queue.backend);
 });
 
 afterAll(async () => {
   network.dispose();
+  queued.dispose();
   await store.close();
 });
 
@@ -119,6 +125,10 @@ describe("a conversation in a batch", () => {
     expect(again.map(({ sequences }) => sequences)).toEqual(alone);
     expect(again.every(({ cachedTokens }) => cachedTokens > 0)).toBe(true);
     await engine.dispose();
+    const ahead = new Engine(queued, tokenizer, sizes);
+    const queuedTogether = await Promise.all(make(ahead).map((each) => ahead.generate(each)));
+    expect(queuedTogether.map(({ sequences }) => sequences)).toEqual(alone);
+    await ahead.dispose();
   });
 
   it("gets the same when there is too little memory for all, and gives every page back", async () => {
@@ -183,6 +193,58 @@ describe("what was computed before", () => {
     const again = await engine.generate(request(picturePrompt(engine, 10, "What?")));
     expect([counting.tiles(), again.cachedTokens]).toEqual([2, 0]);
     await engine.dispose();
+  });
+});
+
+describe("a device that takes steps ahead", () => {
+  it("gets the next before the last is done, and gives the same answers wherever they end", async () => {
+    const plain = new Engine(network, tokenizer, sizes);
+    const ahead = new Engine(queued, tokenizer, sizes);
+    for (const options of [{}, { doSample: true, seed: 4, topK: 0 }, { minNewTokens: 5 }]) {
+      const prompt = textPrompt("Hello, who are you?");
+      const [{ ids }] = (await plain.generate(request(prompt, options))).sequences;
+      for (const stop of [ids[0], ids[2], ids[6]]) {
+        const ending = { ...options, stop: [stop] };
+        const wanted = await plain.generate(request(prompt, ending));
+        const got = await ahead.generate(request(prompt, ending));
+        expect(got.sequences).toEqual(wanted.sequences);
+        expect(got.cachedTokens).toBeLessThanOrEqual(wanted.cachedTokens);
+      }
+    }
+    expect(queue.mostWaiting()).toBe(2);
+    await plain.dispose();
+    await ahead.dispose();
+    expect(ahead.pages.free).toBe(ahead.pages.all);
+  });
+
+  it("takes newcomers in, lets others go, and stays the same for all", async () => {
+    const ahead = new Engine(queued, tokenizer, sizes);
+    const alone = new Engine(network, tokenizer, sizes);
+    const texts = ["one", "two two", "three three three"];
+    const wanted = [];
+    for (const text of texts)
+      wanted.push(await alone.generate(request(textPrompt(text), { maxNewTokens: 12 })));
+    const later: Promise<{ sequences: unknown }>[] = [];
+    const cancelled = new AbortController();
+    const onToken = () => {
+      if (later.length === 0) later.push(ahead.generate(request(textPrompt(texts[1]), { maxNewTokens: 12 })));
+      else if (later.length === 1) {
+        const signal = cancelled.signal;
+        const lost = ahead.generate(request(textPrompt("lost"), { maxNewTokens: 12 }, { signal }));
+        later.push(lost.catch((reason: unknown) => ({ sequences: reason })));
+      } else if (later.length === 2) {
+        later.push(ahead.generate(request(textPrompt(texts[2]), { maxNewTokens: 12 })));
+        cancelled.abort("enough");
+      }
+    };
+    const first = await ahead.generate(request(textPrompt(texts[0]), { maxNewTokens: 12 }, { onToken }));
+    const [second, lost, third] = await Promise.all(later);
+    expect([first, second, third].map(({ sequences }) => sequences)).toEqual(
+      wanted.map(({ sequences }) => sequences),
+    );
+    expect(lost.sequences).toBe("enough");
+    await ahead.dispose();
+    await alone.dispose();
   });
 });
 

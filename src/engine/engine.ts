@@ -1,17 +1,19 @@
-import type { KeyValueCache } from "../backend/backend.ts";
+import type { DeviceTensor, KeyValueCache, Outputs } from "../backend/backend.ts";
 import { ContextLengthError, DisposedError, NumericError } from "../errors.ts";
 import { noToken } from "../graph/operations.ts";
 import type { Network } from "../model/network.ts";
 import { createRope, type Rope } from "../model/rope.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { TimeSlices } from "../turn.ts";
+import { OneAtATime, TimeSlices } from "../turn.ts";
 import { type BatchEntry, buildBatch } from "./batch.ts";
 import { FeatureCache } from "./features.ts";
 import type { PickRule } from "./generation.ts";
 import { type GenerationRequest, type GenerationResult, Job } from "./job.ts";
-import type { FeatureBlock, Prompt } from "./prompt.ts";
+import type { Prompt } from "./prompt.ts";
+import { PromptFeatures } from "./prompt-features.ts";
 import { type Pick, Sequence } from "./sequence.ts";
 import { SequenceMemory } from "./sequence-memory.ts";
+import { TileEncoder } from "./tile-encoder.ts";
 
 export interface EngineOptions {
   /** Tokens a sequence may have. */
@@ -38,10 +40,13 @@ export class Engine {
   readonly #memory: SequenceMemory;
   readonly #rope: Rope;
   readonly features: FeatureCache;
+  readonly #tiles: TileEncoder;
   readonly #jobs: Job[] = [];
   #running: Promise<void> | undefined;
-  /** The device does one thing at a time: each use waits for the one before. */
-  #device: Promise<unknown> = Promise.resolve();
+  /** A step that was begun ahead, before the choices of the one before it were known. */
+  #ahead: Flight | undefined;
+  /** Whose turn the device is, when it does one thing at a time. */
+  readonly #device = new OneAtATime();
   /** Aborted when the engine is disposed: ends whatever runs. */
   readonly #stop = new AbortController();
 
@@ -58,6 +63,7 @@ export class Engine {
     );
     this.#memory = new SequenceMemory(this.#cache, this.#rope);
     this.features = new FeatureCache(options.featureBytes);
+    this.#tiles = new TileEncoder(network, this.features, (work) => this.#exclusive(work));
   }
 
   /** Answers a prompt. Rejects with the signal's reason when cancelled; the engine stays usable. */
@@ -72,7 +78,9 @@ export class Engine {
       vocabularySize: this.#network.description.language.vocabularySize,
     };
     this.#checkLength(prompt.ids.length, limits.mostTokens - 1);
-    const job = new Job({ ...request, signal: this.#signal(request.signal) }, limits, this.#tokenizer);
+    const features = new PromptFeatures(prompt, this.features);
+    const signal = this.#signal(request.signal);
+    const job = new Job({ ...request, signal }, limits, this.#tokenizer, features);
     this.#jobs.push(job);
     this.#running ??= this.#loop();
     return job.result;
@@ -85,27 +93,29 @@ export class Engine {
   async logits(prompt: Prompt, signal?: AbortSignal): Promise<Float32Array> {
     this.#checkUsable();
     this.#checkLength(prompt.ids.length, this.#mostTokens(1));
-    const { hiddenSize } = this.#network.description.language;
     const sequence = Sequence.of(prompt);
     const either = this.#signal(signal);
-    await this.#encode(prompt.blocks, either);
+    const features = new PromptFeatures(prompt, this.features);
     const cache = this.#network.createCache(
       this.#options.pageSize,
       Math.ceil(prompt.ids.length / this.#options.pageSize),
     );
     try {
+      await this.#tiles.encode(features.missing(0), features, either);
       sequence.pages.push(...Array.from({ length: cache.pages }, (_, page) => page));
       for (;;) {
         const count = Math.min(this.#options.stepTokens, prompt.ids.length - sequence.computed);
         const wants = sequence.computed + count === prompt.ids.length ? "logits" : [];
-        const batch = buildBatch([{ sequence, count, wants }], cache.layout, this.#rope, hiddenSize);
-        const { logits } = await this.#exclusive(() =>
-          this.#network.step(batch.sizes, batch.inputs, cache, either),
-        );
+        const batch = buildBatch([{ sequence, features, count, wants }], cache.layout, this.#rope);
+        const { logits } = await this.#exclusive(async () => {
+          const { outputs } = await this.#network.step(batch.sizes, batch.inputs, cache, either);
+          return outputs;
+        });
         sequence.computed += count;
         if (sequence.computed === prompt.ids.length) return logits as Float32Array;
       }
     } finally {
+      features.release();
       cache.dispose();
     }
   }
@@ -113,16 +123,7 @@ export class Engine {
   /** Image features of tiles, `[T * tokensPerTile, hiddenSize]`, a few at a time so that a signal is seen in between. */
   async encodeTiles(tiles: readonly Uint8Array[], signal?: AbortSignal): Promise<Float32Array> {
     this.#checkUsable();
-    const { tiling, language } = this.#network.description;
-    const size = tiling.tokensPerTile * language.hiddenSize;
-    const features = new Float32Array(tiles.length * size);
-    const either = this.#signal(signal);
-    const some = this.#network.tilesAtOnce;
-    for (let first = 0; first < tiles.length; first += some) {
-      either.throwIfAborted();
-      features.set(await this.#encodePixels(tiles.slice(first, first + some), either), first * size);
-    }
-    return features;
+    return this.#tiles.encodeTiles(tiles, this.#signal(signal));
   }
 
   /** Forgets earlier prompts and pictures. */
@@ -141,7 +142,8 @@ export class Engine {
     this.#stop.abort(disposed());
     for (const job of [...this.#jobs]) this.#fail(job, this.#stop.signal.reason);
     await this.#running;
-    await this.#device.catch(() => undefined);
+    await this.#device.idle;
+    this.features.clear();
     this.#cache.dispose();
   }
 
@@ -149,7 +151,7 @@ export class Engine {
   async #loop(): Promise<void> {
     const slices = new TimeSlices();
     await Promise.resolve(); // let callers that ask in one go be in the first step together
-    while (this.#jobs.length > 0) {
+    while (this.#jobs.length > 0 || this.#ahead) {
       try {
         await this.#turn();
       } catch (reason) {
@@ -186,13 +188,13 @@ export class Engine {
   /** Encodes as many tiles as the device takes at once, of the first job that waits for some. False if none does. */
   async #encodeNext(): Promise<boolean> {
     for (const job of this.#jobs) {
-      const waiting = job.started ? this.#missingBlocks(job) : [];
+      const waiting = job.started ? missingBlocks(job) : [];
       if (waiting.length === 0) continue;
       const { signal, onProgress, prompt } = job.request;
       const since = performance.now();
       try {
-        const some = waiting.slice(0, this.#network.tilesAtOnce);
-        await this.#encode(some, signal);
+        const some = waiting.slice(0, this.#tiles.atOnce);
+        await this.#tiles.encode(some, job.features, signal);
         job.encodeMilliseconds += performance.now() - since;
         const total = prompt.blocks.length;
         onProgress?.({ phase: "encode", loaded: total - waiting.length + some.length, total });
@@ -206,23 +208,67 @@ export class Engine {
 
   /** Computes the next tokens of every job that can go on. False if none can. */
   async #step(): Promise<boolean> {
-    const entries = this.#plan();
-    if (entries.length === 0) return false;
-    const jobs = new Set(entries.map(({ job }) => job));
+    const flight = this.#ahead ?? (await this.#launch(this.#plan()));
+    this.#ahead = undefined;
+    if (!flight) return false;
+    this.#ahead = await this.#launch(this.#planAhead(flight), flight.next);
+    await this.#land(flight);
+    return true;
+  }
+
+  /** Begins a step. @param next the ids of its tokens, where only the device knows them yet */
+  async #launch(entries: readonly PlannedEntry[], next?: DeviceTensor): Promise<Flight | undefined> {
+    if (entries.length === 0) return undefined;
+    const jobs = jobsOf(entries);
     // With one job alone, cancelling it ends the step; otherwise the others' work is worth finishing.
-    const signal = jobs.size === 1 ? entries[0].job.request.signal : this.#stop.signal;
-    const { hiddenSize } = this.#network.description.language;
+    const signal = jobs.length === 1 ? jobs[0].request.signal : this.#stop.signal;
     try {
-      const batch = buildBatch(entries, this.#cache.layout, this.#rope, hiddenSize);
-      const chosen = await this.#exclusive(() =>
-        this.#network.step(batch.sizes, batch.inputs, this.#cache, signal),
-      );
-      this.#handOut(entries, chosen);
+      const ids = next && { of: next, first: 0, count: entries.length };
+      const { sizes, inputs } = buildBatch(entries, this.#cache.layout, this.#rope, ids);
+      for (const { sequence, count } of entries) sequence.computed += count;
+      const begin = () => this.#network.step(sizes, inputs, this.#cache, signal);
+      if (!this.#network.queues) {
+        const outputs = this.#exclusive(async () => (await begin()).outputs);
+        return { entries, outputs, next: undefined };
+      }
+      const { outputs, staying } = await begin();
+      return { entries, outputs, next: staying.next };
     } catch (reason) {
       for (const job of jobs) this.#fail(job, reason);
+      return undefined;
     }
-    for (const job of jobs) this.#advance(job);
-    return true;
+  }
+
+  /** Waits for a step, and acts on what came out of it. */
+  async #land({ entries, outputs, next }: Flight): Promise<void> {
+    try {
+      this.#handOut(entries, await outputs);
+    } catch (reason) {
+      for (const job of jobsOf(entries)) this.#fail(job, reason);
+    } finally {
+      next?.letGo();
+    }
+    for (const job of jobsOf(entries)) this.#advance(job);
+  }
+
+  /**
+   * The step after one that is on its way, where that can be known: every sequence goes on with the one token that is
+   * being chosen for it, and nothing else waits to be computed. A sequence that then turns out to have ended has a token
+   * computed in vain.
+   */
+  #planAhead({ entries, next }: Flight): PlannedEntry[] {
+    if (!next) return [];
+    const going = new Set(entries.map(({ sequence }) => sequence));
+    const open = this.#jobs.flatMap((job) => (job.started ? job.generation.open : []));
+    if (open.length !== entries.length || !open.every((sequence) => going.has(sequence))) return [];
+    const ahead: PlannedEntry[] = [];
+    for (const entry of entries) {
+      const { job, sequence, wants } = entry;
+      const rule = wants.length === 1 ? job.generation.ruleAhead(sequence) : undefined;
+      if (!rule || !this.#memory.makeRoom(sequence, 1, () => false)) return [];
+      ahead.push({ ...entry, count: 1, wants: [rule] });
+    }
+    return ahead;
   }
 
   /** Which tokens the next step computes: all that can, up to `stepTokens`, oldest jobs first. */
@@ -230,37 +276,42 @@ export class Engine {
     const entries: PlannedEntry[] = [];
     let room = this.#options.stepTokens;
     for (const job of [...this.#jobs]) {
-      if (!job.started || this.#missingBlocks(job).length > 0) continue;
+      if (!job.started || missingBlocks(job).length > 0) continue;
       for (const sequence of job.generation.open) {
         const left = sequence.tokens.length - sequence.computed;
         const count = Math.min(left, room);
         if (sequence.picks || count === 0) continue;
         if (!this.#memory.makeRoom(sequence, count, () => this.#preempt(job, entries))) return entries;
         const wants = count === left ? job.generation.rules(sequence) : [];
-        entries.push({ job, sequence, count, wants });
+        entries.push({ job, sequence, features: job.features, count, wants });
         room -= count;
       }
     }
     return entries;
   }
 
-  /** Gives each sequence its computed tokens and, at its end, what was chosen from its logits. */
-  #handOut(entries: readonly PlannedEntry[], chosen: Record<string, Float32Array | Uint32Array>): void {
+  /** Keeps what was computed of prompts, and gives each sequence what was chosen from its logits. */
+  #handOut(entries: readonly PlannedEntry[], chosen: Outputs): void {
     const rows = entries.reduce((sum, { wants }) => sum + wants.length, 0);
     const width = (chosen.tokens?.length ?? 0) / rows;
     let row = 0;
-    for (const { sequence, count, wants } of entries) {
-      if (sequence.computed < sequence.prompt.ids.length) {
-        sequence.computed += count;
-        this.#memory.keepPrompt(sequence);
-      } else {
-        sequence.computed += count;
-      }
+    for (const { job, sequence, wants } of entries) {
+      const first = row;
+      row += wants.length;
+      // It has ended, or was cancelled, while the step was on its way.
+      if (!this.#jobs.includes(job) || !job.generation.open.includes(sequence)) continue;
+      if (sequence.tokens.length === sequence.prompt.ids.length) this.#memory.keepPrompt(sequence);
       if (wants.length === 0) continue;
       sequence.picks = wants.map(
-        ({ count: candidates }): Pick => ({
-          tokens: chosen.tokens.subarray(row * width, row * width + candidates) as Uint32Array,
-          scores: chosen.scores.subarray(row * width, row++ * width + candidates) as Float32Array,
+        ({ count: candidates }, i): Pick => ({
+          tokens: chosen.tokens.subarray(
+            (first + i) * width,
+            (first + i) * width + candidates,
+          ) as Uint32Array,
+          scores: chosen.scores.subarray(
+            (first + i) * width,
+            (first + i) * width + candidates,
+          ) as Float32Array,
         }),
       );
     }
@@ -276,7 +327,7 @@ export class Engine {
       if (picked.length === 0) return;
       if (picked.some(({ tokens }) => tokens[0] === noToken)) throw damaged();
       job.noteToken();
-      generation.advance(this.#memory.pool, (sequence) => this.#memory.retire(sequence));
+      generation.advance(this.#memory.pool, (sequence) => this.#retire(sequence));
     } catch (reason) {
       // Also when a callback of the caller threw: this job fails, the others go on.
       this.#fail(job, reason);
@@ -318,46 +369,15 @@ export class Engine {
     job.fail(reason);
   }
 
-  /** The pictures of a prompt that are still to be computed and not covered by its cached prefix. */
-  #missingBlocks(job: Job): FeatureBlock[] {
-    const { prompt } = job.request;
-    if (prompt.blocks.length === 0) return [];
-    const computed = Math.min(...job.generation.open.map((sequence) => sequence.computed));
-    return prompt.blocksBetween(computed, prompt.ids.length).filter((block) => {
-      block.values ??= this.features.get(block.identity);
-      return !block.values;
-    });
+  #retire(sequence: Sequence): void {
+    // The last token may be on its way to being computed, in a step that was begun ahead: it does not count yet.
+    sequence.computed = Math.min(sequence.computed, sequence.tokens.length - 1);
+    this.#memory.retire(sequence);
   }
 
-  async #encode(blocks: readonly FeatureBlock[], signal: AbortSignal | undefined): Promise<void> {
-    const missing = blocks.filter((block) => {
-      block.values ??= this.features.get(block.identity);
-      return !block.values;
-    });
-    const some = this.#network.tilesAtOnce;
-    for (let first = 0; first < missing.length; first += some) {
-      signal?.throwIfAborted();
-      const together = missing.slice(first, first + some);
-      const values = await this.#encodePixels(
-        together.map(({ pixels }) => pixels!),
-        signal,
-      );
-      const size = values.length / together.length;
-      for (const [i, block] of together.entries()) {
-        block.values = together.length > 1 ? values.slice(i * size, (i + 1) * size) : values;
-        this.features.keep(block.identity, block.values);
-      }
-    }
-  }
-
-  #encodePixels(tiles: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<Float32Array> {
-    return this.#exclusive(() => this.#network.encode(joined(tiles), signal));
-  }
-
+  /** Where the device orders what it is asked for, nothing need wait for its turn. */
   #exclusive<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#device.then(work, work);
-    this.#device = turn.catch(() => undefined);
-    return turn;
+    return this.#network.queues ? work() : this.#device.enter(work);
   }
 
   /** The context, or what the cache holds of it when it must hold `lines` sequences. */
@@ -391,16 +411,21 @@ interface PlannedEntry extends BatchEntry {
   readonly wants: readonly PickRule[];
 }
 
-/** Tiles one behind the other. */
-function joined(tiles: readonly Uint8Array[]): Uint8Array {
-  if (tiles.length === 1) return tiles[0];
-  const all = new Uint8Array(tiles.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const tile of tiles) {
-    all.set(tile, at);
-    at += tile.length;
-  }
-  return all;
+/** A step that was begun. */
+interface Flight {
+  readonly entries: readonly PlannedEntry[];
+  readonly outputs: Promise<Outputs>;
+  /** On the device, the one token chosen for each entry; undefined where there are others, or none can be had. */
+  readonly next: DeviceTensor | undefined;
+}
+
+function jobsOf(entries: readonly PlannedEntry[]): Job[] {
+  return [...new Set(entries.map(({ job }) => job))];
+}
+
+/** The pictures of a prompt that are still to be computed and not covered by its cached prefix. */
+function missingBlocks({ generation, features }: Job) {
+  return features.missing(Math.min(...generation.open.map((sequence) => sequence.computed)));
 }
 
 function holdsPages(job: Job): boolean {

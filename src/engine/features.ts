@@ -1,10 +1,13 @@
+import type { Rows } from "../backend/backend.ts";
+import { isOnDevice } from "../backend/inputs.ts";
+
 /**
  * Image features of tiles seen lately, by the content of the tile, so that a picture shown again is not encoded again.
- * The ones unused for longest make room.
+ * They stay where they were made. The ones unused for longest make room.
  */
 export class FeatureCache {
   readonly #capacity: number;
-  readonly #kept = new Map<number, Float32Array>();
+  readonly #kept = new Map<number, Rows>();
   readonly #identities = new Map<string, number>();
   #bytes = 0;
   #nextIdentity = 1;
@@ -29,30 +32,49 @@ export class FeatureCache {
     return this.#nextIdentity++;
   }
 
-  get(identity: number): Float32Array | undefined {
-    const values = this.#kept.get(identity);
-    if (values) {
+  /** Whoever needs them longer than until the next `keep` must hold them. */
+  get(identity: number): Rows | undefined {
+    const features = this.#kept.get(identity);
+    if (features) {
       this.#kept.delete(identity);
-      this.#kept.set(identity, values);
+      this.#kept.set(identity, features);
     }
-    return values;
+    return features;
   }
 
-  keep(identity: number, values: Float32Array): void {
-    const before = this.#kept.get(identity);
-    if (before) this.#bytes -= before.byteLength;
-    this.#kept.delete(identity);
-    this.#kept.set(identity, values);
-    this.#bytes += values.byteLength;
-    for (const [oldest, unused] of this.#kept) {
+  keep(identity: number, features: Rows): void {
+    holdRows(features);
+    this.#drop(identity);
+    this.#kept.set(identity, features);
+    this.#bytes += bytesOf(features);
+    for (const oldest of this.#kept.keys()) {
       if (this.#bytes <= this.#capacity || oldest === identity) break;
-      this.#kept.delete(oldest);
-      this.#bytes -= unused.byteLength;
+      this.#drop(oldest);
     }
   }
 
   clear(): void {
-    this.#kept.clear();
-    this.#bytes = 0;
+    for (const identity of [...this.#kept.keys()]) this.#drop(identity);
   }
+
+  #drop(identity: number): void {
+    const features = this.#kept.get(identity);
+    if (!features) return;
+    this.#kept.delete(identity);
+    this.#bytes -= bytesOf(features);
+    letGoOfRows(features);
+  }
+}
+
+export function holdRows({ of }: Rows): void {
+  if (isOnDevice(of)) of.hold();
+}
+
+export function letGoOfRows({ of }: Rows): void {
+  if (isOnDevice(of)) of.letGo();
+}
+
+/** The rows' share of what they are part of. */
+function bytesOf({ of, count }: Rows): number {
+  return isOnDevice(of) ? (of.bytes / of.rows) * count : of.byteLength;
 }

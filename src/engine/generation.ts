@@ -30,6 +30,11 @@ export interface Generation {
   readonly open: readonly Sequence[];
   /** One rule for each token to be chosen from the logits of a sequence. */
   rules(sequence: Sequence): PickRule[];
+  /**
+   * The rule for the token after the one being chosen for a sequence, when it is the same whatever that will be, and the
+   * sequence is long enough for neither; undefined otherwise.
+   */
+  ruleAhead(sequence: Sequence): PickRule | undefined;
   /** Acts on the `picks` of open sequences: appends tokens, forks, and names each sequence that is complete. */
   advance(pool: PagePool, finished: (sequence: Sequence) => void): void;
   /** The answers, once nothing is open. */

@@ -5,6 +5,7 @@ import type { GeneratedSequence, Generation, GenerationLimits } from "./generati
 import type { ResolvedOptions } from "./options.ts";
 import type { PagePool } from "./page-pool.ts";
 import type { Prompt } from "./prompt.ts";
+import type { PromptFeatures } from "./prompt-features.ts";
 import { SampledGeneration } from "./sampling.ts";
 import { Sequence } from "./sequence.ts";
 import { StopTexts } from "./stop-texts.ts";
@@ -43,6 +44,7 @@ export interface GenerationResult {
 export class Job {
   readonly request: GenerationRequest;
   readonly generation: Generation;
+  readonly features: PromptFeatures;
   readonly result: Promise<GenerationResult>;
   /** The prefix was looked up and the first page taken. */
   started = false;
@@ -54,8 +56,14 @@ export class Job {
   #resolve!: (result: GenerationResult) => void;
   #reject!: (reason: unknown) => void;
 
-  constructor(request: GenerationRequest, limits: GenerationLimits, tokenizer: Tokenizer) {
+  constructor(
+    request: GenerationRequest,
+    limits: GenerationLimits,
+    tokenizer: Tokenizer,
+    features: PromptFeatures,
+  ) {
     this.request = request;
+    this.features = features;
     const { options } = request;
     const prompt = Sequence.of(request.prompt);
     const texts = options.stop.filter((stop) => typeof stop === "string");
@@ -93,6 +101,7 @@ export class Job {
   }
 
   succeed(): void {
+    this.features.release();
     const sequences = this.generation.answers();
     const total = performance.now() - this.#since;
     const later = sequences.reduce((sum, { ids }) => sum + ids.length, 0) - 1;
@@ -110,6 +119,7 @@ export class Job {
   }
 
   fail(reason: unknown): void {
+    this.features.release();
     this.#reject(reason);
   }
 }

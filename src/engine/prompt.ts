@@ -1,4 +1,4 @@
-import { PromptError, ShapeError } from "../errors.ts";
+import { PromptError } from "../errors.ts";
 
 /** A run of image features that stand in a prompt together, for example those of one tile. */
 export interface FeatureBlock {
@@ -8,8 +8,8 @@ export interface FeatureBlock {
   readonly identity: number;
   /** RGB bytes of the tile they come from, when they are still to be computed. */
   readonly pixels?: Uint8Array;
-  /** `[rows, hiddenSize]`, once computed. */
-  values?: Float32Array;
+  /** `[rows, hiddenSize]`, when the caller has computed them. */
+  readonly values?: Float32Array;
 }
 
 /** A prompt as the network takes it: token ids, and the image features that stand in some of their places. */
@@ -56,20 +56,6 @@ export class Prompt {
       first += block.rows;
       return needed;
     });
-  }
-
-  /** The features of one row, `[hiddenSize]`. Its block must have been computed. */
-  feature(row: number): Float32Array {
-    let first = 0;
-    for (const block of this.blocks) {
-      if (row < first + block.rows) {
-        if (!block.values) throw new ShapeError(`feature row ${row} was not computed`);
-        const width = block.values.length / block.rows;
-        return block.values.subarray((row - first) * width, (row - first + 1) * width);
-      }
-      first += block.rows;
-    }
-    throw new ShapeError(`feature row ${row} is beyond the last`);
   }
 }
 

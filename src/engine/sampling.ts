@@ -54,6 +54,18 @@ export class SampledGeneration implements Generation {
     return [this.#rule(sequence, line.index)];
   }
 
+  ruleAhead(sequence: Sequence): PickRule | undefined {
+    const { numReturnSequences, repetitionPenalty, maxNewTokens } = this.#options;
+    const length = sequence.tokens.length + 1;
+    const newTokens = length - sequence.prompt.ids.length;
+    if (repetitionPenalty !== 1 || newTokens >= maxNewTokens || length >= this.#limits.mostTokens) {
+      return undefined;
+    }
+    if (!this.#started) return numReturnSequences === 1 ? this.#rule(sequence, 0, newTokens) : undefined;
+    const line = this.#lines.find((candidate) => candidate.sequence === sequence);
+    return line && this.#rule(sequence, line.index, newTokens);
+  }
+
   advance(pool: PagePool, finished: (sequence: Sequence) => void): void {
     if (!this.#started) this.#start(pool);
     for (const line of [...this.#lines]) this.#advanceLine(line, finished);
@@ -98,18 +110,18 @@ export class SampledGeneration implements Generation {
     finished(sequence);
   }
 
-  #rule(sequence: Sequence, index: number): PickRule {
+  /** @param length tokens that will have been generated before */
+  #rule(sequence: Sequence, index: number, length = sequence.generated.length): PickRule {
     const o = this.#options;
-    const ids = sequence.generated;
     return {
       beams: false,
       temperature: o.doSample ? o.temperature : 0,
       topK: o.topK,
       topP: o.topP,
       repetitionPenalty: o.repetitionPenalty,
-      draw: o.doSample ? uniform(o.seed, index, ids.length) : 0,
-      penalised: o.repetitionPenalty === 1 ? [] : [...new Set(ids)],
-      suppressed: ids.length < o.minNewTokens ? [...this.#limits.stopIds] : [],
+      draw: o.doSample ? uniform(o.seed, index, length) : 0,
+      penalised: o.repetitionPenalty === 1 ? [] : [...new Set(sequence.generated)],
+      suppressed: length < o.minNewTokens ? [...this.#limits.stopIds] : [],
       count: 1,
     };
   }

@@ -15,6 +15,8 @@ export interface Graph {
   readonly operations: readonly Operation[];
   readonly inputs: ReadonlyMap<string, Tensor>;
   readonly outputs: ReadonlyMap<string, Tensor>;
+  /** Names of the outputs that stay on the device. */
+  readonly staying: ReadonlySet<string>;
   /** Every parameter the operations read, each once. */
   readonly weights: readonly Weight[];
 }
@@ -28,6 +30,7 @@ export class Recorder {
   readonly #operations: Operation[] = [];
   readonly #inputs = new Map<string, Tensor>();
   readonly #outputs = new Map<string, Tensor>();
+  readonly #staying = new Set<string>();
   /** By their ids. */
   readonly #storages: Storage[] = [];
 
@@ -62,11 +65,15 @@ export class Recorder {
     return { ...tensor, columns: count, firstColumn: tensor.firstColumn + first };
   }
 
-  /** Names a tensor that the caller gets back from each run. It must not be a view. */
-  output(name: string, tensor: Tensor): void {
+  /**
+   * Names a tensor that comes out of each run: as an array, or with `stays` on the device, for later runs to take in. It
+   * must not be a view.
+   */
+  output(name: string, tensor: Tensor, { stays = false } = {}): void {
     this.#check(!this.#outputs.has(name), `two outputs are called ${name}`);
     this.#check(tensor.columns === tensor.storage.columns, `output ${name} is a view`);
     this.#outputs.set(name, tensor);
+    if (stays) this.#staying.add(name);
   }
 
   embed(table: Weight, ids: Tensor): Tensor {
@@ -241,6 +248,7 @@ export class Recorder {
       operations: this.#operations,
       inputs: this.#inputs,
       outputs: this.#outputs,
+      staying: this.#staying,
       weights,
     };
   }

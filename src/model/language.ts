@@ -53,7 +53,8 @@ export interface StepSizes {
  * Inputs: `ids` u32 `[N, 1]`; `features` f32 `[M, D]` and `featureRows` u32 `[M, 1]` where there are any; `angles` f32
  * `[N, headSize]` and `slots` u32 `[N, 1]` (see `Rotary`); `starts`, `lengths`, `pages` (see `PagedAttention`);
  * `outputs` u32 `[L, 1]`, the rows whose logits are wanted; for a pick also `settings`, `penalised`, `suppressed`.
- * Outputs: `logits` f32 `[L, V]`, or `tokens` and `scores` `[L, count]`.
+ * Outputs: `logits` f32 `[L, V]`, or `tokens` and `scores` `[L, count]`; a single choice also stays on the device as
+ * `next`, to be the `ids` of a step that begins before the choice is known here.
  */
 export function recordLanguage(
   description: LanguageDescription,
@@ -108,4 +109,5 @@ function recordPick(g: Recorder, logits: Tensor, pick: StepSizes["pick"]): void 
   });
   g.output("tokens", tokens);
   g.output("scores", scores);
+  if (pick.count === 1) g.output("next", tokens, { stays: true });
 }

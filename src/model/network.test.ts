@@ -147,6 +147,7 @@ describe("Network", () => {
       name: "watched",
       tilesAtOnce: 1,
       tokensAtOnce: 512,
+      queues: false,
       loadWeights: (weights, store, options) => plain.loadWeights(weights, store, options),
       createCache: (layout, pages) => plain.createCache(layout, pages),
       async prepare(graph, weights) {
@@ -155,6 +156,7 @@ describe("Network", () => {
         events.push(`prepare ${rows}`);
         return {
           arenaBytes: program.arenaBytes,
+          start: (inputs, options) => program.start(inputs, options),
           run: (inputs, options) => program.run(inputs, options),
           dispose: () => events.push(`dispose ${rows}`),
         } satisfies Program;
@@ -169,7 +171,7 @@ describe("Network", () => {
     const { backend, events } = watched();
     const network = await Network.load(description, store, backend);
     const encode = (tiles: number) => network.encode(new Uint8Array(tiles * 28 * 28 * 3));
-    expect(await encode(2)).toHaveLength(2 * 8);
+    expect(await (await encode(2)).read()).toHaveLength(2 * 8);
     await encode(2);
     expect(events).toEqual(["prepare 2"]);
     for (let tiles = 3; tiles <= 33; tiles++) await encode(tiles);

@@ -1,4 +1,12 @@
-import type { Backend, HostArray, KeyValueCache, LoadedWeights, Program } from "../backend/backend.ts";
+import type {
+  Backend,
+  DeviceTensor,
+  Input,
+  KeyValueCache,
+  LoadedWeights,
+  Program,
+  Run,
+} from "../backend/backend.ts";
 import type { ModelDescription } from "../checkpoint/description.ts";
 import type { TensorStore } from "../checkpoint/tensor-store.ts";
 import { type Graph, Recorder } from "../graph/recorder.ts";
@@ -22,6 +30,8 @@ export class Network {
   readonly description: ModelDescription;
   /** Tiles that one call of `encode` should bring at most. */
   readonly tilesAtOnce: number;
+  /** Whether a step may begin before an earlier one is done. */
+  readonly queues: boolean;
   readonly #backend: Backend;
   readonly #weights: LoadedWeights;
   readonly #parts: NetworkWeights;
@@ -35,6 +45,7 @@ export class Network {
   ) {
     this.description = description;
     this.tilesAtOnce = backend.tilesAtOnce;
+    this.queues = backend.queues;
     this.#backend = backend;
     this.#weights = weights;
     this.#parts = parts;
@@ -65,29 +76,36 @@ export class Network {
   }
 
   /**
-   * Image features of tiles.
+   * Image features of tiles, which stay on the device, held for the caller.
    * @param tiles RGB bytes, `[T, tileSize, tileSize, 3]`
    * @returns `[T * tokensPerTile, hiddenSize]`
    */
-  async encode(tiles: Uint8Array, signal?: AbortSignal): Promise<Float32Array> {
+  async encode(tiles: Uint8Array, signal?: AbortSignal): Promise<DeviceTensor> {
     const count = tiles.length / (this.description.tiling.tileSize ** 2 * 3);
     const program = await this.#program(`vision ${count}`, () =>
       recordEncoder(this.description, this.#parts, count),
     );
-    return (await program.run({ tiles }, { signal })).features as Float32Array;
+    const { outputs, staying } = program.start({ tiles }, { signal });
+    try {
+      await outputs;
+    } catch (error) {
+      staying.features.letGo();
+      throw error;
+    }
+    return staying.features;
   }
 
-  /** One step of the language model: see `recordLanguage` for what goes in and what comes out. */
+  /** Begins one step of the language model: see `recordLanguage` for what goes in and what comes out. */
   async step(
     sizes: StepSizes,
-    inputs: Readonly<Record<string, HostArray>>,
+    inputs: Readonly<Record<string, Input>>,
     cache: KeyValueCache,
     signal?: AbortSignal,
-  ): Promise<Record<string, Float32Array | Uint32Array>> {
+  ): Promise<Run> {
     const program = await this.#program(`language ${JSON.stringify(sizes)}`, () =>
       recordLanguage(this.description.language, this.#parts.language, cache.layout, sizes),
     );
-    return program.run(inputs, { cache, signal });
+    return program.start(inputs, { cache, signal });
   }
 
   dispose(): void {
@@ -119,7 +137,7 @@ export function recordEncoder(
   const g = new Recorder("vision");
   const pixels = g.input("tiles", "u8", tiles, description.tiling.tileSize ** 2 * 3);
   const states = recordVision(g, description, weights.vision, pixels);
-  g.output("features", recordProjector(g, description, weights.projector, states));
+  g.output("features", recordProjector(g, description, weights.projector, states), { stays: true });
   return g.finish();
 }
 

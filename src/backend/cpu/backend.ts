@@ -14,6 +14,7 @@ export class CpuBackend implements Backend {
   readonly name = "cpu";
   readonly tilesAtOnce = 1;
   readonly tokensAtOnce = 512;
+  readonly queues = false;
   readonly machine: Machine;
   readonly #precision: Precision;
   readonly #weights: WeightFormat;

@@ -3,8 +3,17 @@ import { readsOf } from "../../graph/operations.ts";
 import { planMemory } from "../../graph/planner.ts";
 import type { Graph } from "../../graph/recorder.ts";
 import { bytesPerElement, type Storage, type Tensor } from "../../graph/tensor.ts";
-import type { HostArray, KeyValueCache, Precision, Program } from "../backend.ts";
-import { checkInputs } from "../inputs.ts";
+import type {
+  HostArray,
+  Input,
+  KeyValueCache,
+  Outputs,
+  Precision,
+  Program,
+  Run,
+  RunOptions,
+} from "../backend.ts";
+import { assembled, startOnHost } from "../on-host.ts";
 import { CpuCache } from "./cache.ts";
 import type { Block, Machine } from "./machine.ts";
 import type { CpuWeights } from "./weights.ts";
@@ -64,11 +73,18 @@ export class CpuProgram implements Program {
     this.#words[header.workspace] = this.#workspace.address;
   }
 
-  async run(
+  start(inputs: Readonly<Record<string, Input>>, options?: RunOptions): Run {
+    return startOnHost(this.#graph, inputs, (arrays) => this.#execute(arrays, options));
+  }
+
+  async run(inputs: Readonly<Record<string, Input>>, options?: RunOptions): Promise<Outputs> {
+    return this.#execute(await assembled(this.#graph, inputs), options);
+  }
+
+  async #execute(
     inputs: Readonly<Record<string, HostArray>>,
-    { cache, signal }: { cache?: KeyValueCache; signal?: AbortSignal } = {},
-  ): Promise<Record<string, Float32Array | Uint32Array>> {
-    checkInputs(this.#graph, inputs);
+    { cache, signal }: RunOptions = {},
+  ): Promise<Outputs> {
     signal?.throwIfAborted();
     this.#useCache(cache);
     for (const [name, { storage }] of this.#graph.inputs) this.#array(storage).set(inputs[name]);
@@ -91,7 +107,7 @@ export class CpuProgram implements Program {
     } finally {
       signal?.removeEventListener("abort", cancel);
     }
-    const outputs: Record<string, Float32Array | Uint32Array> = {};
+    const outputs: Outputs = {};
     for (const [name, { storage }] of this.#graph.outputs) {
       outputs[name] = this.#array(storage).slice() as Float32Array | Uint32Array;
     }

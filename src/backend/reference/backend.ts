@@ -15,6 +15,7 @@ export class ReferenceBackend implements Backend {
   readonly name = "reference";
   readonly tilesAtOnce = 1;
   readonly tokensAtOnce = 512;
+  readonly queues = false;
   readonly #precision: Precision;
 
   constructor(precision: Precision) {

@@ -3,8 +3,17 @@ import { type Plan, planMemory } from "../../graph/planner.ts";
 import type { Graph } from "../../graph/recorder.ts";
 import type { Tensor, Weight } from "../../graph/tensor.ts";
 import { TimeSlices } from "../../turn.ts";
-import type { HostArray, KeyValueCache, Precision, Program } from "../backend.ts";
-import { checkInputs } from "../inputs.ts";
+import type {
+  HostArray,
+  Input,
+  KeyValueCache,
+  Outputs,
+  Precision,
+  Program,
+  Run,
+  RunOptions,
+} from "../backend.ts";
+import { assembled, startOnHost } from "../on-host.ts";
 import { attention, pagedAttention } from "./attention.ts";
 import { ReferenceCache } from "./cache.ts";
 import { gatedMatmul, matmul } from "./matmul.ts";
@@ -32,11 +41,22 @@ export class ReferenceProgram implements Program {
     this.arenaBytes = this.#plan.arenaBytes;
   }
 
-  async run(
+  start(inputs: Readonly<Record<string, Input>>, options?: RunOptions): Run {
+    return startOnHost(this.#graph, inputs, (arrays) => this.#walk(arrays, options));
+  }
+
+  async run(inputs: Readonly<Record<string, Input>>, options?: RunOptions): Promise<Outputs> {
+    return this.#walk(await assembled(this.#graph, inputs), options);
+  }
+
+  dispose(): void {
+    this.#vectors.clear();
+  }
+
+  async #walk(
     inputs: Readonly<Record<string, HostArray>>,
-    { cache, signal }: { cache?: KeyValueCache; signal?: AbortSignal } = {},
-  ): Promise<Record<string, Float32Array | Uint32Array>> {
-    checkInputs(this.#graph, inputs);
+    { cache, signal }: RunOptions = {},
+  ): Promise<Outputs> {
     const memory = new Memory(this.#graph, this.#plan, inputs);
     const slices = new TimeSlices();
     for (const operation of this.#graph.operations) {
@@ -45,13 +65,9 @@ export class ReferenceProgram implements Program {
       await slices.breathe();
     }
     signal?.throwIfAborted();
-    const outputs: Record<string, Float32Array | Uint32Array> = {};
+    const outputs: Outputs = {};
     for (const [name, tensor] of this.#graph.outputs) outputs[name] = memory.copy(tensor);
     return outputs;
-  }
-
-  dispose(): void {
-    this.#vectors.clear();
   }
 
   #execute(operation: Operation, memory: Memory, cache: KeyValueCache | undefined): void {

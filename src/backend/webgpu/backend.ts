@@ -3,6 +3,7 @@ import { MemoryError } from "../../errors.ts";
 import type { Graph } from "../../graph/recorder.ts";
 import type { CacheLayout, Weight } from "../../graph/tensor.ts";
 import type { OnProgress } from "../../progress.ts";
+import { OneAtATime } from "../../turn.ts";
 import type { Backend, LoadedWeights, Precision, Program } from "../backend.ts";
 import { cacheType, pageBytes, WebGpuCache } from "./cache.ts";
 import { Choices } from "./choices.ts";
@@ -23,6 +24,7 @@ export class WebGpuBackend implements Backend {
   readonly name = "webgpu";
   readonly tilesAtOnce: number;
   readonly tokensAtOnce: number;
+  readonly queues = true;
   readonly device: WebGpuDevice;
   readonly precision: Precision;
   readonly memory: DeviceMemory;
@@ -30,8 +32,11 @@ export class WebGpuBackend implements Backend {
   readonly arena: Arena;
   readonly status: GPUBuffer;
   readonly choices: Choices;
-  /** Whether programs note what each operation takes, where the device can say: that makes them a little slower. */
-  timesOperations = false;
+  readonly runner: KernelRunner;
+  /** Whose turn it is to submit: a run submits all its parts before the next does. */
+  readonly submissions = new OneAtATime();
+  /** What programs made from now on note, where the device can say: both make them a little slower. */
+  timing: "none" | "runs" | "operations" = "none";
   readonly #held: HeldWeights;
 
   constructor(device: WebGpuDevice, precision: Precision, held: HeldWeights = "checkpoint") {
@@ -46,6 +51,7 @@ export class WebGpuBackend implements Backend {
     this.pipelines = new Pipelines(device);
     this.arena = new Arena(this.memory);
     this.choices = new Choices(device);
+    this.runner = new KernelRunner(device, this.memory, this.pipelines);
     const statusBytes = statusStride * Object.keys(statusWords).length;
     const flags = usage.storage | usage.copySource | usage.copyTarget;
     this.status = this.memory.allocate("status", statusBytes, flags);
@@ -58,18 +64,23 @@ export class WebGpuBackend implements Backend {
   ): Promise<LoadedWeights> {
     const loaded = await this.#allocate(weights, store);
     const uploader = new Uploader(this.device, this.memory);
-    const runner = new KernelRunner(this.device, this.memory, this.pipelines);
     try {
       for (const [i, weight] of weights.entries()) {
         signal?.throwIfAborted();
         const placed = loaded.get(weight);
         if (placed.parts[0].scales) {
-          await quantiseWeight(weight, placed, store, { memory: this.memory, uploader, runner }, signal);
+          await quantiseWeight(
+            weight,
+            placed,
+            store,
+            { memory: this.memory, uploader, runner: this.runner },
+            signal,
+          );
         } else await fillWeight(weight, placed, store, uploader, signal);
         onProgress?.({ phase: "load", file: weight.name, loaded: i + 1, total: weights.length });
       }
       if (this.precision === "fast" && this.device.hasMatrixUnits) {
-        await narrowToHalf(loaded, this.memory, runner);
+        await narrowToHalf(loaded, this.memory, this.runner);
       }
       await this.device.gpu.queue.onSubmittedWorkDone();
       this.device.check();
@@ -96,6 +107,7 @@ export class WebGpuBackend implements Backend {
       layout,
       pages,
       cacheType(this.device, this.precision, layout),
+      this.submissions,
     );
   }
 

@@ -1,4 +1,5 @@
 import type { CacheLayout } from "../../graph/tensor.ts";
+import type { OneAtATime } from "../../turn.ts";
 import type { KeyValueCache } from "../backend.ts";
 import type { WebGpuDevice } from "./device.ts";
 import { type DeviceMemory, usage } from "./memory.ts";
@@ -15,6 +16,7 @@ export class WebGpuCache implements KeyValueCache {
   readonly values: readonly GPUBuffer[];
   readonly #device: WebGpuDevice;
   readonly #memory: DeviceMemory;
+  readonly #submissions: OneAtATime;
   readonly #pageBytes: number;
   /** A copy inside one buffer goes by way of this. */
   #between: GPUBuffer | undefined;
@@ -25,12 +27,14 @@ export class WebGpuCache implements KeyValueCache {
     layout: CacheLayout,
     pages: number,
     type: CacheType,
+    submissions: OneAtATime,
   ) {
     this.layout = layout;
     this.pages = pages;
     this.type = type;
     this.#device = device;
     this.#memory = memory;
+    this.#submissions = submissions;
     this.#pageBytes = pageBytes(layout, type);
     const flags = usage.storage | usage.copySource | usage.copyTarget;
     const buffers = (what: string) =>
@@ -49,7 +53,9 @@ export class WebGpuCache implements KeyValueCache {
       encoder.copyBufferToBuffer(buffer, from * bytes, this.#between, 0, bytes);
       encoder.copyBufferToBuffer(this.#between, 0, buffer, to * bytes, bytes);
     }
-    this.#device.gpu.queue.submit([encoder.finish()]);
+    const commands = encoder.finish();
+    // After runs that have begun and are not submitted to their end.
+    void this.#submissions.enter(async () => this.#device.gpu.queue.submit([commands]));
   }
 
   dispose(): void {

@@ -4,11 +4,14 @@ import type { Graph } from "../../graph/recorder.ts";
 import { bytesPerElement, type Storage } from "../../graph/tensor.ts";
 import { alignUp } from "./memory.ts";
 
-/** Where everything of a program lies in the arena: inputs and constants first, then activations. */
+/** Inputs of more bytes than this are written one by one, from where the caller has them. */
+const smallBytes = 2 ** 16;
+
+/** Where everything of a program lies in the arena: small inputs and constants, large inputs, activations. */
 export interface ProgramLayout {
   /** Byte offset by storage id. */
   readonly offsets: ReadonlyMap<number, number>;
-  /** Bytes of inputs and constants, which are written before each run. */
+  /** Bytes of small inputs and constants, which are written together before each run. */
   readonly writtenBytes: number;
   readonly constants: readonly Storage[];
   /** Where scratch may begin. */
@@ -24,7 +27,9 @@ export function layOut(graph: Graph): ProgramLayout {
     offsets.set(storage.id, end);
     end = alignUp(end + storageBytes(storage));
   };
-  for (const { storage } of graph.inputs.values()) place(storage);
+  const inputs = [...graph.inputs.values()].map(({ storage }) => storage);
+  const isSmall = (storage: Storage) => storageBytes(storage) <= smallBytes;
+  inputs.filter(isSmall).forEach(place);
   const constants = new Set(
     graph.operations
       .flatMap(readsOf)
@@ -32,16 +37,18 @@ export function layOut(graph: Graph): ProgramLayout {
       .filter(({ kind }) => kind === "constant"),
   );
   constants.forEach(place);
+  const writtenBytes = end;
+  for (const storage of inputs) if (!isSmall(storage)) place(storage);
   for (const [id, offset] of plan.offsets) offsets.set(id, end + offset);
   return {
     offsets,
-    writtenBytes: end,
+    writtenBytes,
     constants: [...constants],
     bytes: end + plan.arenaBytes,
     arenaBytes: plan.arenaBytes,
   };
 }
 
-export function storageBytes({ rows, columns, type }: Storage): number {
+export function storageBytes({ rows, columns, type }: Pick<Storage, "rows" | "columns" | "type">): number {
   return rows * columns * bytesPerElement[type];
 }

@@ -1,100 +1,69 @@
 import { DeviceError } from "../../errors.ts";
-import { costOf } from "../../graph/cost.ts";
-import type { Operation } from "../../graph/operations.ts";
 import type { Graph } from "../../graph/recorder.ts";
-import type { Storage } from "../../graph/tensor.ts";
-import type { HostArray, KeyValueCache, Program } from "../backend.ts";
-import { checkInputs } from "../inputs.ts";
+import type { HostArray, Input, KeyValueCache, Outputs, Program, Run, RunOptions } from "../backend.ts";
+import { checkInputs, isOnDevice, isRows } from "../inputs.ts";
 import type { WebGpuBackend } from "./backend.ts";
 import { cacheType, WebGpuCache } from "./cache.ts";
-import { CompiledDispatches, type Surroundings, statusStride } from "./encoded.ts";
+import { CompiledDispatches } from "./encoded.ts";
 import { layOut, type ProgramLayout, storageBytes } from "./layout.ts";
-import { statusWords } from "./lower/dispatch.ts";
 import { lowerAll } from "./lower-all.ts";
-import { alignUp, usage } from "./memory.ts";
-import { OperationTimer } from "./operation-timer.ts";
+import { alignUp } from "./memory.ts";
+import { type Encoded, type Reading, Recording } from "./recording.ts";
+import { WebGpuTensor } from "./tensor.ts";
 import type { WebGpuWeights } from "./weights.ts";
 
-/**
- * Arithmetic in one submission at most. Systems reset a device whose work takes seconds, and between submissions a
- * signal is seen.
- */
-const submissionFlops = 4e11;
 /** Submissions that wait behind the one at work, so that the device need not wait for the next. */
 const submissionsAhead = 2;
 /** `GPUMapMode.READ`. */
 const mapRead = 1;
 
-type Outputs = Record<string, Float32Array | Uint32Array>;
-type RunArguments = [
-  inputs: Readonly<Record<string, HostArray>>,
-  cache: WebGpuCache | undefined,
-  signal: AbortSignal | undefined,
-];
-
-/** Commands of one run, encoded but not yet submitted. */
-interface Encoded {
-  readonly commands: readonly GPUCommandBuffer[];
-  readonly around: Surroundings;
-  readonly generation: number;
+/** One run: what it takes, and where its outputs stay. */
+interface Call {
+  readonly inputs: Readonly<Record<string, Input>>;
+  readonly cache: KeyValueCache | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** Outputs of earlier runs among the inputs. */
+  readonly sources: readonly WebGpuTensor[];
+  readonly staying: Readonly<Record<string, WebGpuTensor>>;
 }
 
 /**
- * A graph as dispatches over one arena. A run writes the inputs, submits, and maps one buffer with all outputs; the next
- * run is encoded while the device works.
+ * A graph as dispatches over one arena. A run writes the inputs, submits, and maps one buffer with the outputs; the next
+ * run is encoded, and may be begun, while the device works.
  */
 export class WebGpuProgram implements Program {
   readonly arenaBytes: number;
   readonly #graph: Graph;
   readonly #backend: WebGpuBackend;
   readonly #layout: ProgramLayout;
-  readonly #compiled: CompiledDispatches;
-  /** For each operation, the number of dispatches up to its end. */
-  readonly #ends: readonly number[];
-  readonly #bytes: number;
-  /** Inputs and constants as they are written before each run. */
+  readonly #recording: Recording;
+  /** Small inputs and constants as they are written before each run. */
   readonly #written: Uint8Array<ArrayBuffer>;
-  readonly #readback: GPUBuffer;
-  readonly #outputs: readonly { name: string; storage: Storage; offset: number }[];
   readonly #needsCache: boolean;
   readonly #weights: WebGpuWeights;
-  readonly #timer: OperationTimer | undefined;
   /** The same without rounding, for inputs whose activations are too large for f16. */
   #exact: Promise<WebGpuProgram> | undefined;
-  #groups: { groups: GPUBindGroup[]; around: Surroundings; generation: number } | undefined;
-  #next: Encoded | undefined;
   #running: Promise<unknown> = Promise.resolve();
+  #times: readonly number[] | undefined;
 
   private constructor(
     graph: Graph,
     backend: WebGpuBackend,
     layout: ProgramLayout,
-    lowered: { compiled: CompiledDispatches; ends: readonly number[]; bytes: number },
+    recording: Recording,
     weights: WebGpuWeights,
   ) {
     this.#weights = weights;
     this.#graph = graph;
     this.#backend = backend;
     this.#layout = layout;
-    this.#compiled = lowered.compiled;
-    this.#ends = lowered.ends;
-    this.#bytes = lowered.bytes;
+    this.#recording = recording;
     this.arenaBytes = layout.arenaBytes;
     this.#needsCache = graph.operations.some(({ kind }) => kind === "rotary" || kind === "pagedAttention");
     this.#written = new Uint8Array(layout.writtenBytes);
     for (const storage of layout.constants) {
       this.#written.set(bytesOf(storage.values!), layout.offsets.get(storage.id)!);
     }
-    let end = statusBytes;
-    this.#outputs = [...graph.outputs].map(([name, { storage }]) => {
-      const offset = end;
-      end += alignUp(storageBytes(storage), 4);
-      return { name, storage, offset };
-    });
-    if (backend.timesOperations && backend.device.features.has("timestamp-query")) {
-      this.#timer = new OperationTimer(backend.device, backend.memory, graph.operations.length);
-    }
-    this.#readback = backend.memory.allocate("outputs", end, usage.mapRead | usage.copyTarget);
   }
 
   /** @param portable without kernels that round activations to f16, and so may find one too large */
@@ -125,149 +94,177 @@ export class WebGpuProgram implements Program {
     });
     const compiled = await CompiledDispatches.compile(device, memory, pipelines, dispatches);
     backend.arena.reserve(bytes);
-    return new WebGpuProgram(graph, backend, layout, { compiled, ends, bytes }, weights);
+    const recording = new Recording(graph, backend, layout, { compiled, ends, bytes });
+    return new WebGpuProgram(graph, backend, layout, recording, weights);
   }
 
-  async run(
-    inputs: Readonly<Record<string, HostArray>>,
-    { cache, signal }: { cache?: KeyValueCache; signal?: AbortSignal } = {},
-  ): Promise<Record<string, Float32Array | Uint32Array>> {
-    checkInputs(this.#graph, inputs);
-    signal?.throwIfAborted();
-    const run = this.#runExactlyIfNeeded(inputs, this.#cacheOf(cache), signal);
-    this.#running = run.catch(() => undefined);
-    return run;
+  start(inputs: Readonly<Record<string, Input>>, { cache, signal }: RunOptions = {}): Run {
+    const { memory, runner } = this.#backend;
+    const staying: Record<string, WebGpuTensor> = {};
+    for (const name of this.#graph.staying) {
+      staying[name] = new WebGpuTensor(this.#graph.outputs.get(name)!.storage, memory, runner);
+    }
+    const sources = sourcesOf(inputs);
+    const outputs = this.#complete({ inputs, cache, signal, sources, staying });
+    const done = outputs.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#running = Promise.all([this.#running, done]).then(() => undefined);
+    for (const tensor of Object.values(staying)) {
+      tensor.settled = outputs;
+      tensor.hold(); // a redone run writes it again
+      void done.then(() => tensor.letGo());
+    }
+    return { outputs, staying };
   }
 
-  async #runExactlyIfNeeded(...call: RunArguments): Promise<Outputs> {
-    const { outputs, overflow } = await this.#execute(...call);
-    if (!overflow) return outputs;
-    this.#exact ??= WebGpuProgram.prepare(this.#graph, this.#weights, this.#backend, true);
-    return (await (await this.#exact).#execute(...call)).outputs;
+  async run(inputs: Readonly<Record<string, Input>>, options?: RunOptions): Promise<Outputs> {
+    const { outputs, staying } = this.start(inputs, options);
+    try {
+      const all = { ...(await outputs) };
+      for (const [name, tensor] of Object.entries(staying)) all[name] = await tensor.read();
+      return all;
+    } finally {
+      for (const tensor of Object.values(staying)) tensor.letGo();
+    }
   }
 
   /** Milliseconds that each operation took in the last run; undefined where they were not timed. */
   get operationTimes(): readonly number[] | undefined {
-    return this.#timer?.milliseconds;
+    return this.#backend.timing === "operations" ? this.#times : undefined;
+  }
+
+  /** Milliseconds for which the device worked on the last run; undefined where that was not timed. */
+  get deviceMilliseconds(): number | undefined {
+    return this.#times?.reduce((sum, time) => sum + time, 0);
   }
 
   dispose(): void {
     void this.#running.then(() => {
-      this.#timer?.dispose();
-      this.#compiled.dispose();
-      this.#backend.memory.free(this.#readback);
+      this.#recording.dispose();
       return this.#exact?.then((exact) => exact.dispose());
     });
   }
 
-  async #execute(...[inputs, cache, signal]: RunArguments): Promise<{ outputs: Outputs; overflow: boolean }> {
-    const { device } = this.#backend;
-    device.check();
-    const { queue } = device.gpu;
-    const { commands, around } = this.#take(cache);
-    for (const [name, { storage }] of this.#graph.inputs) {
-      this.#written.set(bytesOf(inputs[name]), this.#layout.offsets.get(storage.id)!);
-    }
+  /** A run and, where it or one that it takes from had rounded a number away, the same again. */
+  async #complete(call: Call): Promise<Outputs> {
+    const { sources, staying } = call;
+    for (const source of sources) source.hold();
     try {
-      if (this.#written.length > 0) queue.writeBuffer(around.arena, 0, this.#written);
+      checkInputs(this.#graph, call.inputs);
+      let { reading, versions } = await this.#execute(call);
+      await Promise.all(sources.map(({ settled }) => settled));
+      let again = sources.some(({ version }, i) => version !== versions[i]);
+      if (again) ({ reading, versions } = await this.#execute(call));
+      if (reading.overflow) {
+        again = true;
+        this.#exact ??= WebGpuProgram.prepare(this.#graph, this.#weights, this.#backend, true);
+        ({ reading } = await (await this.#exact).#execute(call));
+      }
+      if (again) for (const tensor of Object.values(staying)) tensor.version++;
+      return reading.outputs;
+    } finally {
+      for (const source of sources) source.letGo();
+    }
+  }
+
+  async #execute(call: Call): Promise<{ reading: Reading; versions: readonly number[] }> {
+    const { device, submissions } = this.#backend;
+    let submitted: { encoded: Encoded; mapped: Promise<undefined>; versions: number[] };
+    try {
+      submitted = await submissions.enter(() => this.#submit(call));
+      await submitted.mapped;
+    } catch (cause) {
+      call.signal?.throwIfAborted();
+      throw device.explain(cause);
+    }
+    const { encoded, versions } = submitted;
+    const reading = this.#recording.read(encoded);
+    device.check();
+    call.signal?.throwIfAborted();
+    if (reading.badId) {
+      const step = this.#graph.operations.findIndex(({ kind }) => kind === "embed");
+      throw new RangeError(`${this.#graph.name}: operation ${step} (embed) met an id beyond its table`);
+    }
+    this.#times = reading.times;
+    return { reading, versions };
+  }
+
+  async #submit(call: Call): Promise<{ encoded: Encoded; mapped: Promise<undefined>; versions: number[] }> {
+    const { device } = this.#backend;
+    const { queue } = device.gpu;
+    const { signal, sources, staying } = call;
+    device.check();
+    signal?.throwIfAborted();
+    const cache = this.#cacheOf(call.cache);
+    const encoded = this.#recording.take(cache);
+    const { commands } = encoded;
+    const { arena } = encoded.around;
+    const versions = sources.map(({ version }) => version);
+    try {
+      const fed = this.#writeInputs(call.inputs, arena);
+      const kept = this.#keep(staying, arena);
       const done: Promise<unknown>[] = [];
       for (const [i, part] of commands.entries()) {
         if (i > submissionsAhead) await done[i - 1 - submissionsAhead];
         signal?.throwIfAborted();
-        queue.submit([part]);
+        const isLast = i === commands.length - 1;
+        queue.submit([...(i === 0 ? fed : []), part, ...(isLast ? kept : [])]);
         if (i + 1 + submissionsAhead < commands.length) done.push(queue.onSubmittedWorkDone());
       }
-      const mapped = this.#readback.mapAsync(mapRead);
-      // While the device works: what the next run submits.
-      this.#next = this.#encode(cache);
-      await mapped;
-      await this.#timer?.read();
-    } catch (cause) {
-      signal?.throwIfAborted();
-      throw device.explain(cause);
+    } catch (error) {
+      this.#recording.giveBack(encoded);
+      throw error;
     }
-    try {
-      device.check();
-      const answers = this.#readback.getMappedRange();
-      signal?.throwIfAborted();
-      // The null device computes nothing: what it gives back means nothing.
-      const computed = !device.settings.nullDevice;
-      const status = computed
-        ? new Uint32Array(answers, 0, statusBytes / 4)
-        : new Uint32Array(statusBytes / 4);
-      this.#checkIds(status);
-      const outputs = this.#outputs.map(({ name, storage, offset }) => {
-        const array = storage.type === "u32" ? Uint32Array : Float32Array;
-        return [name, new array(answers, offset, storage.rows * storage.columns).slice()] as const;
-      });
-      return { outputs: Object.fromEntries(outputs), overflow: status[statusWords.overflow] !== 0 };
-    } finally {
-      this.#readback.unmap();
-    }
+    const mapped = encoded.readback.mapAsync(mapRead);
+    this.#recording.prepareNext(cache);
+    return { encoded, mapped, versions };
   }
 
-  #checkIds(status: Uint32Array): void {
-    if (status[statusWords.badId] === 0) return;
-    const step = this.#graph.operations.findIndex(({ kind }) => kind === "embed");
-    throw new RangeError(`${this.#graph.name}: operation ${step} (embed) met an id beyond its table`);
-  }
-
-  /** What was encoded ahead, where everything still lies where it did. */
-  #take(cache: WebGpuCache | undefined): Encoded {
-    const ahead = this.#next;
-    this.#next = undefined;
-    const { arena } = this.#backend;
-    arena.reserve(this.#bytes);
-    if (ahead && ahead.generation === arena.generation && ahead.around.cache === cache) return ahead;
-    return this.#encode(cache);
-  }
-
-  #encode(cache: WebGpuCache | undefined): Encoded {
-    const { device, arena, status } = this.#backend;
-    if (this.#groups?.generation !== arena.generation || this.#groups.around.cache !== cache) {
-      const around = { arena: arena.reserve(this.#bytes), status, cache };
-      this.#groups = { groups: this.#compiled.bind(around), around, generation: arena.generation };
-    }
-    const { groups, around, generation } = this.#groups;
-    const commands: GPUCommandBuffer[] = [];
-    let encoder = device.gpu.createCommandEncoder();
-    encoder.clearBuffer(around.status);
-    const timer = this.#timer;
-    let pass = timer ? undefined : encoder.beginComputePass();
-    let from = 0;
-    let flops = 0;
-    this.#graph.operations.forEach((operation, i) => {
-      const more = roughFlops(operation);
-      if (flops > 0 && flops + more > submissionFlops) {
-        pass?.end();
-        commands.push(encoder.finish());
-        encoder = device.gpu.createCommandEncoder();
-        if (pass) pass = encoder.beginComputePass();
-        flops = 0;
+  /** Writes inputs that come from the computer; gives the commands that bring those from other places of the device. */
+  #writeInputs(inputs: Call["inputs"], arena: GPUBuffer): GPUCommandBuffer[] {
+    const { gpu } = this.#backend.device;
+    const { writtenBytes, offsets } = this.#layout;
+    const later: (() => void)[] = [];
+    let encoder: GPUCommandEncoder | undefined;
+    const write = (offset: number, array: HostArray) => {
+      if (offset < writtenBytes) this.#written.set(bytesOf(array), offset);
+      else later.push(() => gpu.queue.writeBuffer(arena, offset, bytesOf(array)));
+    };
+    for (const [name, { storage }] of this.#graph.inputs) {
+      const input = inputs[name];
+      let offset = offsets.get(storage.id)!;
+      if (!isRows(input)) {
+        write(offset, input);
+        continue;
       }
-      flops += more;
-      const own = pass ?? encoder.beginComputePass(timer!.passOf(i));
-      this.#compiled.encode(own, groups, from, this.#ends[i]);
-      if (!pass) own.end();
-      from = this.#ends[i];
-    });
-    pass?.end();
-    timer?.resolve(encoder);
-    for (const word of Object.values(statusWords)) {
-      encoder.copyBufferToBuffer(around.status, word * statusStride, this.#readback, word * 4, 4);
+      const rowBytes = storageBytes({ ...storage, rows: 1 });
+      for (const { of, first, count } of input) {
+        if (isOnDevice(of)) {
+          encoder ??= gpu.createCommandEncoder();
+          const { buffer } = of as WebGpuTensor;
+          encoder.copyBufferToBuffer(buffer, first * rowBytes, arena, offset, count * rowBytes);
+        } else write(offset, of.subarray(first * storage.columns, (first + count) * storage.columns));
+        offset += count * rowBytes;
+      }
     }
-    for (const { storage, offset } of this.#outputs) {
-      const bytes = alignUp(storageBytes(storage), 4);
-      encoder.copyBufferToBuffer(
-        around.arena,
-        this.#layout.offsets.get(storage.id)!,
-        this.#readback,
-        offset,
-        bytes,
-      );
+    if (writtenBytes > 0) gpu.queue.writeBuffer(arena, 0, this.#written);
+    for (const each of later) each();
+    return encoder ? [encoder.finish()] : [];
+  }
+
+  /** The commands that copy outputs to where they stay. */
+  #keep(staying: Call["staying"], arena: GPUBuffer): GPUCommandBuffer[] {
+    const kept = Object.entries(staying);
+    if (kept.length === 0) return [];
+    const encoder = this.#backend.device.gpu.createCommandEncoder();
+    for (const [name, { buffer }] of kept) {
+      const { storage } = this.#graph.outputs.get(name)!;
+      const from = this.#layout.offsets.get(storage.id)!;
+      encoder.copyBufferToBuffer(arena, from, buffer, 0, alignUp(storageBytes(storage), 4));
     }
-    commands.push(encoder.finish());
-    return { commands, around, generation };
+    return [encoder.finish()];
   }
 
   #cacheOf(cache: KeyValueCache | undefined): WebGpuCache | undefined {
@@ -277,14 +274,12 @@ export class WebGpuProgram implements Program {
   }
 }
 
-const statusBytes = 4 * Object.keys(statusWords).length;
-
-function bytesOf(array: HostArray): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+/** Outputs of earlier runs among the inputs. */
+function sourcesOf(inputs: Call["inputs"]): WebGpuTensor[] {
+  const all = Object.values(inputs).flatMap((input) => (isRows(input) ? input : []));
+  return [...new Set(all.map(({ of }) => of))].filter((of) => of instanceof WebGpuTensor);
 }
 
-function roughFlops(operation: Operation): number {
-  const paged = operation.kind === "pagedAttention";
-  const seen = paged ? operation.query.rows * operation.pages.columns * operation.cache.pageSize : 0;
-  return costOf(operation, 0, seen).flops;
+function bytesOf(array: HostArray): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(array.buffer as ArrayBuffer, array.byteOffset, array.byteLength);
 }

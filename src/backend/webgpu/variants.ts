@@ -6,7 +6,7 @@ import type { Dispatch } from "./lower/dispatch.ts";
 import type { Choice, Variant } from "./lower/variant.ts";
 import { usage } from "./memory.ts";
 import { KernelRunner } from "./once.ts";
-import { OperationTimer } from "./operation-timer.ts";
+import { PassTimer } from "./pass-timer.ts";
 import { randomHalves, relativeDistance } from "./proof.ts";
 
 /** A variant on trial. */
@@ -23,6 +23,11 @@ export interface Finding {
   readonly notes: readonly string[];
 }
 
+interface Clock {
+  readonly timer: PassTimer;
+  readonly reading: GPUBuffer;
+}
+
 interface Flush {
   readonly buffers: readonly GPUBuffer[];
   readonly compiled: CompiledDispatches;
@@ -34,9 +39,13 @@ const flushBytes = 2 ** 27;
 const coldRuns = 9;
 /** How far a variant may be from the plain one: as a share of the length of all results. */
 const tolerances = { exact: 1e-4, rounded: 5e-3 };
-/** Milliseconds: how long one measurement should take, and for how long the device works before the first. */
+/** Milliseconds that one measurement should take. */
 const enough = 1;
-const warmUp = 30;
+/**
+ * Milliseconds of work before the first measurement, in pieces of so many: a card at rest has its clocks down, and takes
+ * some tenths of a second to turn them up.
+ */
+const warmUp = { all: 600, piece: 10 };
 /** Of large outputs only this many bytes at either end are compared. */
 const comparedBytes = 2 ** 20;
 /** Of results that take longer than this many milliseconds once, nothing is repeated. */
@@ -50,7 +59,7 @@ export class Trial {
   readonly #backend: WebGpuBackend;
   readonly #arenaBytes: number;
   readonly #runner: KernelRunner;
-  readonly #clock: OperationTimer | undefined;
+  readonly #clock: Clock | undefined;
   #warm = false;
   #flush: Flush | undefined;
 
@@ -60,7 +69,11 @@ export class Trial {
     this.#arenaBytes = arenaBytes;
     const { device, memory, pipelines } = backend;
     this.#runner = new KernelRunner(device, memory, pipelines);
-    if (device.features.has("timestamp-query")) this.#clock = new OperationTimer(device, memory, coldRuns);
+    if (device.features.has("timestamp-query")) {
+      const timer = new PassTimer(device, memory, coldRuns);
+      const reading = memory.allocate("timestamps read", timer.bytes, usage.copySource | usage.copyTarget);
+      this.#clock = { timer, reading };
+    }
   }
 
   get #tries(): boolean {
@@ -69,7 +82,8 @@ export class Trial {
   }
 
   dispose(): void {
-    this.#clock?.dispose();
+    this.#clock?.timer.dispose();
+    if (this.#clock) this.#backend.memory.free(this.#clock.reading);
     this.#flush?.compiled.dispose();
     for (const buffer of this.#flush?.buffers ?? []) this.#backend.memory.free(buffer);
   }
@@ -176,11 +190,7 @@ export class Trial {
 
   /** Milliseconds of one run: the median of several measurements. */
   async #time(candidate: Candidate, best: number): Promise<number> {
-    if (!this.#warm) {
-      const since = performance.now();
-      while (performance.now() - since < warmUp) await this.#run(candidate, 1);
-      this.#warm = true;
-    }
+    await this.#warmUp(candidate);
     const once = await this.#run(candidate, 1);
     if (once > slow || once > 8 * best + 1) return once;
     if (this.#clock) return this.#runCold(candidate, this.#clock);
@@ -188,6 +198,16 @@ export class Trial {
     const runs: number[] = [];
     for (let i = 0; i < 5; i++) runs.push((await this.#run(candidate, times)) / times);
     return runs.sort((a, b) => a - b)[2];
+  }
+
+  async #warmUp(candidate: Candidate): Promise<void> {
+    if (this.#warm) return;
+    this.#warm = true;
+    const since = performance.now();
+    let times = 1;
+    while (performance.now() - since < warmUp.all) {
+      if ((await this.#run(candidate, times)) < warmUp.piece) times *= 2;
+    }
   }
 
   /** Milliseconds of so many runs in one pass, by the computer's clock. */
@@ -207,7 +227,7 @@ export class Trial {
    * Milliseconds by the device's clock, each run after so much else was read that no weight is in a cache: as in a
    * model, whose layers come one after another. Drivers' clocks are wrong at times; the median is not.
    */
-  async #runCold({ compiled, groups }: Candidate, clock: OperationTimer): Promise<number> {
+  async #runCold({ compiled, groups }: Candidate, { timer, reading }: Clock): Promise<number> {
     const { device } = this.#backend;
     this.#flush ??= await this.#makeFlush();
     const encoder = device.gpu.createCommandEncoder();
@@ -215,13 +235,13 @@ export class Trial {
       const between = encoder.beginComputePass();
       this.#flush.compiled.encode(between, this.#flush.groups);
       between.end();
-      const pass = encoder.beginComputePass(clock.passOf(i));
+      const pass = encoder.beginComputePass(timer.passOf(i));
       compiled.encode(pass, groups);
       pass.end();
     }
-    clock.resolve(encoder);
+    timer.resolve(encoder, reading);
     device.gpu.queue.submit([encoder.finish()]);
-    const runs = [...(await clock.read())].sort((a, b) => a - b);
+    const runs = timer.milliseconds(await this.#runner.read(reading)).sort((a, b) => a - b);
     return runs[Math.floor(coldRuns / 2)];
   }
 
