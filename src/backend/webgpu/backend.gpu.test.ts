@@ -42,6 +42,39 @@ describe.each(adapters)("the backend on %s", (adapter) => {
     await backend[Symbol.asyncDispose]();
   });
 
+  it("takes what stays on the device into runs that begin before it is there, and frees what nobody holds", async () => {
+    const backend = new WebGpuBackend(await openAdapter(adapter), "f32");
+    const store = new MadeUpStore();
+    const [one, two] = [store.weight("one", 40, 64), store.weight("two", 24, 40)];
+    const first = recorded((g) => g.output("y", g.matmul(g.input("x", "f32", 3, 64), one), { stays: true }));
+    const second = recorded((g) => g.output("z", g.matmul(g.input("y", "f32", 4, 40), two)));
+    const weights = await backend.loadWeights([one, two], store);
+    const [make, take] = [await backend.prepare(first, weights), await backend.prepare(second, weights)];
+    const x = randomFloats(3 * 64, 5);
+    const own = randomFloats(2 * 40, 6);
+    const { y } = (await make.run({ x })) as { y: Float32Array };
+    const wanted = await take.run({
+      y: Float32Array.of(...own.slice(40), ...y.slice(40), ...own.slice(0, 40)),
+    });
+    const before = backend.memory.usedBytes;
+    const made = make.start({ x });
+    const pieces = [
+      { of: own, first: 1, count: 1 },
+      { of: made.staying.y, first: 1, count: 2 },
+      { of: own, first: 0, count: 1 },
+    ];
+    const taken = take.start({ y: pieces });
+    made.staying.y.letGo();
+    expect((await taken.outputs).z).toEqual(wanted.z);
+    expect(await made.outputs).toEqual({});
+    await Promise.resolve();
+    expect(backend.memory.usedBytes).toBeLessThanOrEqual(before + 2 * (3 * 40 + 24) * 4);
+    expect(() => made.staying.y.hold()).toThrow("freed");
+    const short = take.start({ y: [{ of: own, first: 0, count: 2 }] });
+    await expect(short.outputs).rejects.toThrow("input y is 2 rows, want f32 [4, 40]");
+    await backend[Symbol.asyncDispose]();
+  });
+
   it("runs programs of one backend in turns, each with its own sizes", async () => {
     const backend = new WebGpuBackend(await openAdapter(adapter), "f32");
     const [small, large] = [product(64, 40), product(200, 3000)];
