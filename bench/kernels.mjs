@@ -1,13 +1,14 @@
 // The matrix products of InternVL2-8B on random weights, as shares of what this machine can do at most: bytes of weights
-// a second for few rows, operations a second for many. Needs the native library and dist (`npm run build`).
+// a second for few rows, operations a second for many. Needs the native library and dist (`npm run build`). simd128 and
+// relaxed are WebAssembly, beside the limits of WebAssembly itself.
 //
-//   node bench/kernels.mjs [--variants avx2,amx] [--formats bf16,int8,int4,f32] [--rows 1,8,64,1856] [--lanes 2]
+//   node bench/kernels.mjs [--variants avx2,amx,simd128] [--formats bf16,int8,int4,f32] [--rows 1,8,64,1856] [--lanes 2]
 //                          [--products "wqkv,w2"] [--precision fast|f32] [--check] [--json file]
 //
 // --check first compares rows computed alone with the same rows in a batch, bit for bit.
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { openNativeMachine } from "../dist/backend/cpu/native-machine.node.js";
+import { openMachine } from "../dist/backend/cpu/open-machine.js";
 
 const { values: options } = parseArgs({
   options: {
@@ -195,13 +196,14 @@ async function checkInvariance(machine, format) {
 }
 
 const results = [];
-const names = options.variants ? list(options.variants) : ["baseline", "avx2", "avx512", "avx512bf16", "amx"];
-for (const variant of names) {
-  const machine = await openNativeMachine({ variant, lanes }).catch(() => undefined);
-  if (!machine || "absent" in machine) {
-    console.log(`${variant}: not on this machine`);
+const everyVariant = "baseline,avx2,avx512,avx512bf16,amx,simd128,relaxed";
+for (const variant of list(options.variants ?? everyVariant)) {
+  const opened = await openMachine(variant, { lanes }).catch((error) => ({ absent: error.message }));
+  if ("absent" in opened) {
+    console.log(`${variant}: ${opened.absent}`);
     continue;
   }
+  const { machine } = opened;
   const read = await machine.limits.readRate(passBytes);
   const rates = {};
   for (const kind of ["f32", "bf16", "int8"]) rates[kind] = await machine.limits.productRate(kind);
@@ -240,5 +242,6 @@ for (const variant of names) {
       }
     }
   }
+  await machine.dispose();
 }
 if (options.json) writeFileSync(options.json, JSON.stringify(results, undefined, 2));

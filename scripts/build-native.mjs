@@ -17,7 +17,7 @@ const options = new Set(process.argv.slice(2));
 /** Files that are the same for every processor, and files that are compiled for each. */
 const common = ["run.c", "library.c"];
 const kernels = readdirSync(sources).filter(
-  (file) => file.endsWith(".c") && !common.includes(file) && file !== "wasm.c",
+  (file) => file.endsWith(".c") && !common.includes(file) && !file.startsWith("wasm"),
 );
 
 const avx2 = ["-mavx2", "-mfma", "-mf16c"];

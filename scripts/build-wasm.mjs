@@ -21,6 +21,7 @@ const variants = {
 /** What the host calls; the last line is for the tests of wasm/libc.c. */
 const exported = [
   ...["internvl_walk", "internvl_begin", "internvl_step", "internvl_workspace_bytes", "internvl_pack"],
+  ...["internvl_write", "internvl_read_rate", "internvl_product_rate"],
   ...["__stack_pointer", "__heap_base"],
   ...["exp", "log", "ldexpf"],
 ];

@@ -21,9 +21,9 @@ type Precision = (typeof precisions)[number];
 const formats = ["bf16", "f32", "int8", "int4"] as const;
 type Format = (typeof formats)[number];
 
-/** Columns that share a scale of the int8 activations in fast mode, on processors with integer dot products. */
+/** Columns that share a scale of the int8 activations in fast mode, where there are integer dot products. */
 const spans: Partial<Record<Format, number>> = { int8: 512, int4: 32 };
-const hasIntegers = (variant: string) => variant === "avx512bf16" || variant === "amx";
+const hasIntegers = (variant: string) => ["avx512bf16", "amx", "simd128", "relaxed"].includes(variant);
 
 /** Rows, columns and outputs that no tile divides, and some that all do. */
 const shapes: readonly (readonly [rows: number, columns: number, outputs: number])[] = [
@@ -288,6 +288,20 @@ describe.skipIf(variants.length === 0).each(formats)("products of %s weights", (
 });
 
 describe.skipIf(variants.length === 0).each(variants)("products, %s", (variant) => {
+  it("of the largest integers are exact", async () => {
+    // Every weight and every activation is the largest of its span: the integer sums are as large as they can be.
+    const shape = [2, 1024, 16] as const;
+    for (const format of ["int8", "int4"] as const) {
+      const x = new Float32Array(2048).fill(-127);
+      const of = products("plain", format, shape, x);
+      const weight = of.graph.weights[0];
+      const largest = format === "int8" ? 127 : -8;
+      (of.store as GivenStore).give(weight, new Float32Array(weight.rows * weight.columns).fill(largest));
+      const y = await computed(of, { variant, precision: "fast", format });
+      expect([...y], format).toEqual(new Array(32).fill(-127 * largest * 1024));
+    }
+  });
+
   it("a value that is not a number spoils its own row only", async () => {
     for (const format of formats) {
       for (const precision of precisions) {

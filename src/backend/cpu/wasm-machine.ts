@@ -1,8 +1,9 @@
 import { DeviceError } from "../../errors.ts";
 import { type Block, type Machine, packShares, packSources } from "./machine.ts";
 import { pageBytes, WasmHeap } from "./wasm-heap.ts";
+import { WasmLimits } from "./wasm-limits.ts";
 import { hostFunctions, unshared, usableWasmVariants, type WasmExports, wasmFiles } from "./wasm-module.ts";
-import { failedText, type StartThread, WasmThreads } from "./wasm-threads.ts";
+import { type Argument, type Callable, failedText, type StartThread, WasmThreads } from "./wasm-threads.ts";
 
 /** What the machine needs of the platform it runs on. */
 export interface WasmHost {
@@ -109,6 +110,7 @@ class WasmMachine implements Machine {
   readonly variant: string;
   readonly lanes: number;
   readonly note: string | undefined;
+  readonly limits: WasmLimits;
   readonly #parts: Parts;
   readonly #host: WasmHost;
   readonly #threads: WasmThreads | undefined;
@@ -131,6 +133,7 @@ class WasmMachine implements Machine {
     this.#parts = parts;
     this.#host = host;
     this.#threads = threads;
+    this.limits = new WasmLimits(this, (lane, name, ...parameters) => this.#call(lane, name, ...parameters));
   }
 
   availableBytes(): number {
@@ -174,8 +177,7 @@ class WasmMachine implements Machine {
       const shares = packShares(firstRow, rows, this.lanes).map(async ([from, to], lane) => {
         const at = staged.viewOffset + (from - firstRow) * rowBytes;
         const call = [words.viewOffset, BigInt(from), BigInt(to - from), at, BigInt(source)] as const;
-        if (this.#threads) await this.#threads.call(lane, "internvl_pack", ...call);
-        else this.#here((exports) => exports.internvl_pack(...call));
+        await this.#call(lane, "internvl_pack", ...call);
       });
       await Promise.all(shares);
     } finally {
@@ -194,6 +196,15 @@ class WasmMachine implements Machine {
   #check(): void {
     this.#threads?.check();
     if (this.#broken) throw this.#broken;
+  }
+
+  /** A function of the module on a lane. */
+  async #call(lane: number, name: Callable, ...parameters: readonly Argument[]): Promise<number> {
+    if (this.#threads) return this.#threads.call(lane, name, ...parameters);
+    return this.#here((exports) => {
+      const callable = exports[name] as unknown as (...parameters: readonly Argument[]) => number | undefined;
+      return callable(...parameters) ?? 0;
+    });
   }
 
   async #run(program: number): Promise<number> {

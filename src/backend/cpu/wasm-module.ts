@@ -13,6 +13,9 @@ export interface WasmExports {
   internvl_step(program: number, index: number): number;
   internvl_workspace_bytes(program: number, lanes: number): number;
   internvl_pack(weight: number, first: bigint, count: bigint, rows: number, source: bigint): void;
+  internvl_write(words: number, bytes: bigint): number;
+  internvl_read_rate(from: number, bytes: bigint): number;
+  internvl_product_rate(kind: number, seconds: number): number;
 }
 
 // A module of one function without arguments: `i32.const 0, i8x16.splat`, three times or once, one instruction over

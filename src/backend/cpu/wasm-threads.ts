@@ -17,8 +17,8 @@ export type StartThread = (
 ) => Thread;
 
 /** Functions of the module that the threads call; the arguments are numbers, or bigints where C has `word`. */
-type Callable = Extract<keyof WasmExports, `internvl_${string}`>;
-type Argument = number | bigint;
+export type Callable = Extract<keyof WasmExports, `internvl_${string}`>;
+export type Argument = number | bigint;
 
 interface Answer {
   readonly id: number;

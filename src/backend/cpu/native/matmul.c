@@ -9,6 +9,7 @@
 #include "product.h"
 #include "product_dots.h"
 #include "product_floats.h"
+#include "product_integers.h"
 #include "product_tiles.h"
 
 // A product works on pairs of panels: two neighbours, or the same panel of gate and up.
@@ -35,6 +36,14 @@ static way way_of(const weight *weight, bool fast) {
   if (fast && weight->format == PANEL_INT8) return INT8_QUADS;
   if (fast && weight->format == PANEL_INT4) return INT4_QUADS;
 #endif
+#if defined(__wasm__)
+  if (fast && weight->format == PANEL_INT8) return INT8_HALVES;
+#if defined(__wasm_relaxed_simd__)
+  if (fast && weight->format == PANEL_INT4) return INT4_QUADS;
+#else
+  if (fast && weight->format == PANEL_INT4) return INT4_HALVES;
+#endif
+#endif
   return FLOATS;
 }
 
@@ -46,10 +55,23 @@ static way way_of(const weight *weight, bool fast) {
 // Columns of a block that keeps the weights of a pair of panels in the first cache while the rows go past.
 #define TILE_COLUMNS 256
 
+// WebAssembly can not fetch ahead. One row takes its weights in a straight line, which processors foresee, and this many
+// bytes of them at a time.
+#define STREAM_BYTES 262144
+static bool streams(const product *p) {
+#if defined(__wasm__)
+  return p->x.rows == 1;
+#else
+  (void)p;
+  return false;
+#endif
+}
+
 // Columns whose operand stays in the second cache beside the sums: about half a megabyte of it for a whole block.
 static word block_columns(const product *p) {
-  if (p->x.way == INT8_QUADS || p->x.way == INT8_TILES) return INT8_SPAN;
-  if (p->x.way == INT4_QUADS) return 2048;
+  if (streams(p)) return p->x.columns;
+  if (span_of(p->x.way) == INT8_SPAN) return INT8_SPAN;
+  if (nibbled(p->x.way)) return 2048;
   return p->x.way == BF16_TILES && p->x.rows > 16 ? TILE_COLUMNS : 512;
 }
 
@@ -68,7 +90,11 @@ static word place(product *p, uint8_t *workspace, bool fast, int lanes, int lane
   p->row_blocks = divide_up(groups, p->block_groups);
   p->pairs = p->up ? panels_of(p->gate->rows) : divide_up(panels_of(p->gate->rows), 2);
   word most_pairs = tiled(p->x.way) ? TILE_PAIRS : BLOCK_PAIRS;
-  p->block_pairs = p->x.rows <= 16 ? 1 : most_pairs;
+  p->block_pairs = p->x.rows <= 16 && !streams(p) ? 1 : most_pairs;
+  if (streams(p)) {
+    word pair_bytes = 2 * panel_bytes(p->x.columns, p->gate->format);
+    while (p->block_pairs > 1 && p->block_pairs * pair_bytes > STREAM_BYTES) p->block_pairs /= 2;
+  }
   while (p->block_pairs > 1 && divide_up(p->pairs, p->block_pairs) * p->row_blocks < 8 * lanes) p->block_pairs /= 2;
   p->pair_blocks = divide_up(p->pairs, p->block_pairs);
   word sums = most_pairs * 2 * p->block_groups * p->x.step * PANEL_ROWS, of_lane = sums + SCRATCH_FLOATS;
@@ -108,6 +134,11 @@ static void multiply(const block *block) {
     case BF16_PAIRS:
     case INT8_QUADS:
     case INT4_QUADS: multiply_dots(block); break;
+#endif
+#if defined(__wasm__)
+    case INT8_HALVES:
+    case INT4_HALVES:
+    case INT4_QUADS: multiply_integers(block); break;
 #endif
     default: multiply_floats(block);
   }

@@ -3,6 +3,8 @@
 //
 // FLOATS, BF16_PAIRS, INT8_QUADS, INT4_QUADS: [group][column / 1, 2, 4, 4][row of the group] words of 4 bytes, each with
 // 1 f32, 2 bf16 or 4 int8: a kernel reads its rows' words one after another.
+// INT8_HALVES, INT4_HALVES: likewise, [group][column / 2][row of the group] words of two int16, whose order and factors are
+// those in which product_integers.h meets the columns.
 // BF16_TILES, INT8_TILES: [group][column / 32, 64][row of the group] lines of 64 bytes: 16 of them are a tile of 1 KB.
 //
 // int8 is symmetric with a scale for each row and `span` columns: 512 beside int8 weights, where integer sums stay far
@@ -14,7 +16,7 @@
 #include "program.h"
 #include "simd.h"
 
-typedef enum { FLOATS, BF16_PAIRS, INT8_QUADS, INT4_QUADS, BF16_TILES, INT8_TILES } way;
+typedef enum { FLOATS, BF16_PAIRS, INT8_QUADS, INT4_QUADS, INT8_HALVES, INT4_HALVES, BF16_TILES, INT8_TILES } way;
 
 #define INT8_SPAN 512
 
@@ -32,13 +34,23 @@ typedef struct {
   word rows, columns, step, spans;
   uint8_t *values;
   float *scales;  // [group][span][row of the group]
-  int32_t *sums;  // likewise: what unsigned weights (q + 128, q + 8) add to an integer sum, negated
+  int32_t *sums;  // likewise: what excess_of says, negated
 } operand;
 
 static inline bool tiled(way way) { return way >= BF16_TILES; }
-static inline word bytes_per_column(way way) { return way == FLOATS ? 4 : way == BF16_PAIRS || way == BF16_TILES ? 2 : 1; }
+static inline bool halves(way way) { return way == INT8_HALVES || way == INT4_HALVES; }
+static inline bool nibbled(way way) { return way == INT4_QUADS || way == INT4_HALVES; }
+static inline word bytes_per_column(way way) {
+  return way == FLOATS ? 4 : way == BF16_PAIRS || way == BF16_TILES || halves(way) ? 2 : 1;
+}
 static inline word span_of(way way) {
-  return way == INT4_QUADS ? INT4_GROUP : way == INT8_QUADS || way == INT8_TILES ? INT8_SPAN : 0;
+  if (nibbled(way)) return INT4_GROUP;
+  return way == INT8_QUADS || way == INT8_TILES || way == INT8_HALVES ? INT8_SPAN : 0;
+}
+// What a kernel's integer sums have too much for each int8 value of the row: its weights are q + 128 or q + 8, and INT4_HALVES
+// counts in 256ths.
+static inline int excess_of(way way) {
+  return way == INT4_QUADS ? 8 : way == INT4_HALVES ? 8 * 256 : way == INT8_HALVES ? 0 : 128;
 }
 static inline word aligned(word bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -95,10 +107,31 @@ static inline int quantise16(f32x16 v, float inverse, uint8_t *to) {
   i32x16 q = (i32x16)(v * inverse + 0x1.8p23f) - 0x4b400000;
   i8x16 bytes = __builtin_convertvector(q, i8x16);
   memcpy(to, &bytes, sizeof bytes);
+#if defined(__wasm__)
+  v128_t sums = wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_extadd_pairwise_i8x16((v128_t)bytes));
+  sums = wasm_i32x4_add(sums, wasm_i32x4_shuffle(sums, sums, 2, 3, 0, 1));
+  return wasm_i32x4_extract_lane(sums, 0) + wasm_i32x4_extract_lane(sums, 1);
+#else
   int sum = 0;
   for (int i = 0; i < 16; i++) sum += bytes[i];
   return sum;
+#endif
 }
+
+#if defined(__wasm__)
+// 16 columns as int8, in the order and with the factors of product_integers.h, and the sum of the int8.
+static inline int halve16(way way, f32x16 v, float inverse, uint8_t *to) {
+  v128_t narrow;
+  int sum = quantise16(v, inverse, (uint8_t *)&narrow);
+  v128_t ordered = way == INT8_HALVES
+      ? wasm_i8x16_shuffle(narrow, narrow, 0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15)
+      : wasm_i8x16_shuffle(narrow, narrow, 0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+  v128_t factors = way == INT8_HALVES ? wasm_i16x8_const_splat(1) : wasm_i16x8_const(256, 256, 16, 16, 1, 1, 256, 256);
+  wasm_v128_store(to, wasm_i16x8_mul(wasm_i16x8_extend_low_i8x16(ordered), factors));
+  wasm_v128_store(to + 16, wasm_i16x8_mul(wasm_i16x8_extend_high_i8x16(ordered), factors));
+  return sum;
+}
+#endif
 
 // 32 columns of a row in their new form. The sum is that of the int8 values.
 static inline int convert32(const operand *x, const float *row, word columns, word from, float inverse, uint8_t *to) {
@@ -107,7 +140,13 @@ static inline int convert32(const operand *x, const float *row, word columns, wo
     f32x16 v = part_of_row(row, columns, from + part * 16);
     switch (bytes_per_column(x->way)) {
       case 1: sum += quantise16(v, inverse, to + part * 16); break;
-      case 2: narrow16((uint16_t *)(void *)to + part * 16, v); break;
+      case 2:
+#if defined(__wasm__)
+        sum += halve16(x->way, v, inverse, to + part * 32);
+#else
+        narrow16((uint16_t *)(void *)to + part * 16, v);
+#endif
+        break;
       default: {
         uint16_t narrow[16];
         narrow16(narrow, v);
@@ -127,6 +166,10 @@ static inline void place32(const operand *x, word g, word r, word c, const uint8
     return;
   }
   uint8_t *to = group + (c * bytes / 4 * rows + r) * 4;
+  if (rows == 1) {
+    for (word i = 0; i < 32 * bytes; i += 32) memcpy(to + i, converted + i, 32);
+    return;
+  }
   for (word i = 0; i < 8 * bytes; i++) memcpy(to + i * rows * 4, converted + i * 4, 4);
 }
 
@@ -148,7 +191,7 @@ static inline void prepare_group(const operand *x, const tensor *input, word g) 
       if (!x->spans) continue;
       word at = span_at(x, g, from / span) + r;
       x->scales[at] = scale;
-      x->sums[at] = -sum * (x->way == INT4_QUADS ? 8 : 128);
+      x->sums[at] = -sum * excess_of(x->way);
     }
   }
 }

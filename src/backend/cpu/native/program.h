@@ -92,7 +92,8 @@ typedef struct {
   _Atomic word failed;   // an operation met what it must not (an id beyond the table): its index + 1
   _Atomic word arrived;  // of the barrier
   _Atomic word round;    // of the barrier
-  word padding[8];
+  _Atomic word asleep;   // lanes that wait at the barrier without looking (WebAssembly)
+  word padding[7];
 } program;
 
 // One of `count` threads that walk a program together, operation by operation.

@@ -3,11 +3,19 @@
 #ifdef __wasm__
 __attribute__((import_module("host"), import_name("nanoseconds"))) double host_nanoseconds(void);
 static word nanoseconds_now(void) { return (word)host_nanoseconds(); }
+// Falling asleep and waking up takes longer than most operations of a decode step: so many looks take about as long.
+enum { LOOKS = 1 << 14 };
 static void relax(program *program, word round, int spins) {
-  if (spins < 4096) return;
+  if (spins < LOOKS) return;
+  // Whoever ends the round later sees this lane; whoever ended it before has changed what it waits for.
+  atomic_fetch_add(&program->asleep, 1);
   __builtin_wasm_memory_atomic_wait32((int32_t *)&program->round, (int32_t)round, -1);
+  atomic_fetch_sub(&program->asleep, 1);
 }
-static void wake(program *program) { __builtin_wasm_memory_atomic_notify((int32_t *)&program->round, 1 << 16); }
+static void wake(program *program) {
+  if (atomic_load(&program->asleep) == 0) return;
+  __builtin_wasm_memory_atomic_notify((int32_t *)&program->round, 1 << 16);
+}
 #else
 #include <sched.h>
 #include <time.h>

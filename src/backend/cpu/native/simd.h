@@ -20,6 +20,26 @@ static inline void store16(float *to, f32x16 v) { memcpy(to, &v, sizeof v); }
 
 static inline f32x16 splat16(float x) { return (f32x16){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
 
+#if defined(__wasm__)
+// One lane at a time would be one instruction each, and more.
+#include <wasm_simd128.h>
+static inline float sum16(f32x16 v) {
+  v128_t part[4];
+  memcpy(part, &v, sizeof part);
+  v128_t sum = wasm_f32x4_add(wasm_f32x4_add(part[0], part[1]), wasm_f32x4_add(part[2], part[3]));
+  sum = wasm_f32x4_add(sum, wasm_i32x4_shuffle(sum, sum, 2, 3, 0, 1));
+  return wasm_f32x4_extract_lane(sum, 0) + wasm_f32x4_extract_lane(sum, 1);
+}
+
+static inline float max16(f32x16 v) {
+  v128_t part[4];
+  memcpy(part, &v, sizeof part);
+  v128_t most = wasm_f32x4_pmax(wasm_f32x4_pmax(part[0], part[1]), wasm_f32x4_pmax(part[2], part[3]));
+  most = wasm_f32x4_pmax(most, wasm_i32x4_shuffle(most, most, 2, 3, 0, 1));
+  float a = wasm_f32x4_extract_lane(most, 0), b = wasm_f32x4_extract_lane(most, 1);
+  return a < b ? b : a;
+}
+#else
 static inline float sum16(f32x16 v) {
   float sum = 0;
   for (int i = 0; i < 16; i++) sum += v[i];
@@ -31,6 +51,7 @@ static inline float max16(f32x16 v) {
   for (int i = 1; i < 16; i++) most = v[i] > most ? v[i] : most;
   return most;
 }
+#endif
 
 // bf16 is the upper half of an f32.
 static inline float from_bf16(uint16_t bits) {
