@@ -1,14 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { InternVL } from "../src/index.ts";
 import { goldenModels } from "./golden-tokenizers.ts";
-import {
-  featuresFor,
-  type GoldenCase,
-  idsOf,
-  loadGolden,
-  loadTimeout,
-  readGolden,
-} from "./support/golden.ts";
+import { differences, featuresFor, idsOf, loadGolden, loadTimeout, readGolden } from "./support/golden.ts";
 import { distanceOfRange } from "./support/to-be-allclose.ts";
 
 /**
@@ -54,25 +47,3 @@ describe.each(goldenModels)("%s, fast", (name) => {
     }
   });
 });
-
-/** Where the greedy tokens are others than expected. After each such place it goes on from the expected one. */
-async function differences(
-  model: InternVL,
-  which: GoldenCase,
-  features: Float32Array | undefined,
-): Promise<[at: number, token: number][]> {
-  const found: [number, number][] = [];
-  let done = 0;
-  while (done < which.greedy.length) {
-    const { sequences } = await model.generate([...idsOf(which), ...which.greedy.slice(0, done)], {
-      features,
-      maxNewTokens: which.greedy.length - done,
-    });
-    const rest = which.greedy.slice(done);
-    const different = rest.findIndex((token, i) => sequences[0].ids[i] !== token);
-    if (different < 0) break;
-    found.push([done + different, sequences[0].ids[different]]);
-    done += different + 1;
-  }
-  return found;
-}

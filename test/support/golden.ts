@@ -175,3 +175,25 @@ export const goldenTolerance = { ofRange: 5e-6 };
 
 /** Milliseconds for loading a golden model and encoding its tiles, on a machine that has much else to do. */
 export const loadTimeout = 120_000;
+
+/** Where the greedy tokens are others than expected. After each such place it goes on from the expected one. */
+export async function differences(
+  model: InternVL,
+  which: GoldenCase,
+  features: Float32Array | undefined,
+): Promise<[at: number, token: number][]> {
+  const found: [number, number][] = [];
+  let done = 0;
+  while (done < which.greedy.length) {
+    const { sequences } = await model.generate([...idsOf(which), ...which.greedy.slice(0, done)], {
+      features,
+      maxNewTokens: which.greedy.length - done,
+    });
+    const rest = which.greedy.slice(done);
+    const different = rest.findIndex((token, i) => sequences[0].ids[i] !== token);
+    if (different < 0) break;
+    found.push([done + different, sequences[0].ids[different]]);
+    done += different + 1;
+  }
+  return found;
+}
