@@ -6,6 +6,7 @@ import type { WebGpuDevice } from "../../src/backend/webgpu/device.ts";
 import type { Kernel, Workgroups } from "../../src/backend/webgpu/kernel.ts";
 import type { ProductOptions } from "../../src/backend/webgpu/kernels/product.ts";
 import { Pipelines } from "../../src/backend/webgpu/pipelines.ts";
+import { widen } from "../../src/checkpoint/dtypes.ts";
 import { fakeStore } from "./fake-store.ts";
 import { matrix, randomMatrix, randomNumbers, valuesOf, weightOf, widened, zeros } from "./matrices.ts";
 import { halfBits, packWeight, roundToHalf } from "./packed-weights.ts";
@@ -67,6 +68,10 @@ export interface ProductCase {
   readonly status?: boolean;
   /** The kernel rounds its input to f16. */
   readonly halves?: boolean;
+  /** The kernel reads and writes four columns at once behind the product. */
+  readonly wide?: boolean;
+  /** The output is f16 in memory. */
+  readonly halfOutput?: boolean;
   /** Written over the input's first value. */
   readonly firstValue?: number;
 }
@@ -76,7 +81,16 @@ export async function runProduct(
   device: WebGpuDevice,
   kernel: Kernel,
   workgroups: Workgroups,
-  { options, rows, halfInput = false, status = false, halves = halfInput, firstValue }: ProductCase,
+  {
+    options,
+    rows,
+    halfInput = false,
+    status = false,
+    halves = halfInput,
+    wide = false,
+    halfOutput = false,
+    firstValue,
+  }: ProductCase,
 ) {
   const { columns, outputs, format, epilogue = {}, gated = false, normalise } = options;
   const names = gated ? ["gate", "up"] : ["weight"];
@@ -99,7 +113,7 @@ export async function runProduct(
   const norm = randomNumbers(columns, 21);
   const bias = randomNumbers(outputs, 22);
   const scale = randomNumbers(outputs, 23);
-  const residual = widened(randomMatrix(rows, outputs, 24), 4, 5);
+  const residual = widened(randomMatrix(rows, outputs, 24), 4, wide ? 8 : 5);
   const table = randomMatrix(3, outputs, 25);
 
   let operand: Matrix = matrix(rows, columns, Float32Array.from(valuesOf(input)));
@@ -122,11 +136,9 @@ export async function runProduct(
     matmul(operand, loaded[0], parts, wanted, "f32");
   }
 
-  const output = widened(zeros(rows, outputs), 6, 3);
+  const output = wide ? widened(zeros(rows, outputs), 8, 4) : widened(zeros(rows, outputs), 6, 3);
   output.data.fill(Number.NaN);
-  const inputData: Data = halfInput
-    ? new Uint8Array(Uint16Array.from(input.data, (x) => (Number.isNaN(x) ? 0x7e00 : halfBits(x))).buffer)
-    : input.data;
+  const inputData: Data = halfInput ? asHalves(input.data) : input.data;
   const sizes = [rows, input.stride, input.start, output.stride, output.start];
   const answers = await runKernel(
     device,
@@ -140,13 +152,14 @@ export async function runProduct(
       ...(epilogue.scale ? [scale] : []),
       ...(epilogue.residual ? [residual.data] : []),
       ...(epilogue.table ? [table.data] : []),
-      output.data,
+      halfOutput ? asHalves(output.data) : output.data,
       ...(status ? [new Uint32Array(1)] : []),
       Uint32Array.from([...sizes, residual.stride, residual.start, table.rows, 0, columns, outputs]),
     ],
     workgroups,
   );
-  const answer = new Float32Array(answers[answers.length - (status ? 2 : 1)]);
+  const written = new Uint8Array(answers[answers.length - (status ? 2 : 1)]);
+  const answer = widen(halfOutput ? "F16" : "F32", written);
   const got = valuesOf({ ...output, data: answer });
   return {
     got,
@@ -155,4 +168,8 @@ export async function runProduct(
     strays: answer.slice(0, output.data.length).filter((x) => !Number.isNaN(x)).length - got.length,
     status: status ? new Uint32Array(answers[answers.length - 1])[0] : 0,
   };
+}
+
+function asHalves(values: Float32Array): Uint8Array {
+  return new Uint8Array(Uint16Array.from(values, (x) => (Number.isNaN(x) ? 0x7e00 : halfBits(x))).buffer);
 }

@@ -1,6 +1,7 @@
 import type { Graph } from "../../graph/recorder.ts";
 import type { WebGpuBackend } from "./backend.ts";
 import type { Dispatch, Lowering } from "./lower/dispatch.ts";
+import { halvesOf } from "./lower/halves.ts";
 import { lowerOperations } from "./lower/lower.ts";
 import type { Choice, Variant } from "./lower/variant.ts";
 import { alignUp } from "./memory.ts";
@@ -14,7 +15,7 @@ export interface Lowered {
   readonly bytes: number;
 }
 
-type Surroundings = Omit<Lowering, "scratch" | "choose"> & { readonly firstScratch: number };
+type Surroundings = Omit<Lowering, "scratch" | "choose" | "isHalf"> & { readonly firstScratch: number };
 
 /** A choice that nothing is known of yet, and how its variants are built. */
 interface Open {
@@ -55,8 +56,16 @@ function lowerOnce(
 ): Lowered {
   let scratchEnd = firstScratch;
   let bytes = firstScratch;
+  const halves = halvesOf(graph, surroundings);
   const lowering: Lowering = {
     ...surroundings,
+    isHalf: ({ storage }) => halves.has(storage),
+    place(tensor) {
+      const place = surroundings.place(tensor);
+      return place.in === "arena" && halves.has(tensor.storage)
+        ? { ...place, bytes: place.bytes / 2 }
+        : place;
+    },
     scratch(size) {
       const offset = scratchEnd;
       scratchEnd = alignUp(scratchEnd + size);

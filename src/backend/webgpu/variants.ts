@@ -1,3 +1,4 @@
+import { widen } from "../../checkpoint/dtypes.ts";
 import { DeviceError } from "../../errors.ts";
 import type { WebGpuBackend } from "./backend.ts";
 import { CompiledDispatches, type Surroundings } from "./encoded.ts";
@@ -169,7 +170,7 @@ export class Trial {
   }
 
   /** What a variant writes; zeros where it writes nothing. */
-  async #results({ compiled, groups }: Candidate, { output }: Choice): Promise<Float32Array> {
+  async #results({ compiled, groups }: Candidate, { output, isHalf }: Choice): Promise<Float32Array> {
     if (output.in !== "arena") throw new Error("an output that is not in the arena");
     const { device, arena } = this.#backend;
     const buffer = arena.reserve(this.#arenaBytes);
@@ -183,9 +184,9 @@ export class Trial {
     const parts =
       output.bytes > size ? [output.offset, output.offset + output.bytes - size] : [output.offset];
     const read = await Promise.all(parts.map((offset) => this.#runner.read(buffer, size, offset)));
-    const all = new Float32Array((parts.length * size) / 4);
-    for (const [i, bytes] of read.entries()) all.set(new Float32Array(bytes), (i * size) / 4);
-    return all;
+    const all = new Uint8Array(parts.length * size);
+    for (const [i, bytes] of read.entries()) all.set(new Uint8Array(bytes), i * size);
+    return widen(isHalf ? "F16" : "F32", all);
   }
 
   /** Milliseconds of one run: the median of several measurements. */

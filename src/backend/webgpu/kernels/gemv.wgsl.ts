@@ -228,7 +228,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   ${o.normalise ? `let factor = inverseSqrt(squares / ${columns}.0 + ${o.normalise.epsilon.toExponential()});\n  ${weights.map((_, w) => `value${w} *= factor;`).join("\n  ")}` : ""}
   ${o.format === "int8" ? weights.map((_, w) => `value${w} *= ${gated ? ["gateScales", "upScales"][w] : "scales"}[m];`).join("\n  ") : ""}
-  let value = ${gated ? "silu(value0) * value1" : "finish(n, m, value0)"};
+  let value = ${gated ? "silu(value0) * value1" : "finish(n, m, value0, residualAt(n, m))"};
   output[sizes.outputFirst + n * sizes.outputStride + sizes.firstRow + m] = value;
 }`;
 }

@@ -84,6 +84,48 @@ const cases: (MatrixGemmOptions & { inputRows: number; tile: Tile })[] = [
   },
   { columns: 64, outputs: 40, format: "bf16", input: "f16", inputRows: 1, tile: tile(32, 48, 16, [2, 1, 1]) },
   { columns: 64, outputs: 16, format: "f32", input: "f32", inputRows: 16, tile: tile(16, 16, 32) },
+  {
+    columns: 104,
+    outputs: 36,
+    format: "f16",
+    input: "f32",
+    inputRows: 33,
+    wide: true,
+    tile: tile(32, 64, 16, [2, 2, 1]),
+    epilogue: everything,
+  },
+  {
+    columns: 64,
+    outputs: 44,
+    format: "int8",
+    input: "f16",
+    inputRows: 7,
+    wide: true,
+    result: "f16",
+    tile: tile(16, 32, 64, [1, 1, 4]),
+    epilogue: { bias: true, activation: "gelu" },
+  },
+  {
+    columns: 128,
+    outputs: 20,
+    format: "int4",
+    input: "f16",
+    inputRows: 19,
+    gated: true,
+    wide: true,
+    result: "f16",
+    tile: tile(16, 64, 32, [1, 2, 1]),
+  },
+  {
+    columns: 64,
+    outputs: 24,
+    format: "int8",
+    input: "f16",
+    inputRows: 40,
+    gated: true,
+    wide: true,
+    tile: tile(48, 32, 32),
+  },
 ];
 
 describe("matrixGemm", () => {
@@ -113,7 +155,9 @@ describe.each(await presentAdapters("lavapipe"))("matrixGemm with emulated fragm
       options,
       rows: inputRows,
       halfInput: options.input === "f16",
-      status: options.input === "f32",
+      status: options.input === "f32" || options.result === "f16",
+      wide: options.wide,
+      halfOutput: options.result === "f16",
       halves: true,
       firstValue,
     });
@@ -123,7 +167,8 @@ describe.each(await presentAdapters("lavapipe"))("matrixGemm with emulated fragm
 
   it.each(cases.map((of) => [matrixGemm(of).key, of] as const))("%s", async (_, options) => {
     const { got, wanted, strays, status } = await run(options);
-    expect(got).toBeAllclose(wanted, { ofRange: tolerance[options.format] });
+    const ofRange = options.result === "f16" ? 5e-4 : tolerance[options.format];
+    expect(got).toBeAllclose(wanted, { ofRange });
     expect(strays).toBe(0);
     expect(status).toBe(0);
   });
@@ -131,6 +176,21 @@ describe.each(await presentAdapters("lavapipe"))("matrixGemm with emulated fragm
   it("says when an input does not fit f16", async () => {
     expect((await run(cases[0], 65504)).status).toBe(0);
     expect((await run(cases[0], -65536)).status).toBe(1);
+  });
+
+  it("says when an output does not fit f16", async () => {
+    const narrow = cases.find(({ result, gated }) => result === "f16" && !gated)!;
+    expect((await run(narrow, 1)).status).toBe(0);
+    expect((await run(narrow, 65504)).status).toBe(0);
+    expect(
+      (
+        await run(
+          { ...narrow, columns: 64, epilogue: { ...narrow.epilogue, activation: undefined } },
+          65504,
+          ["let value = finish", "let value = 1e4 * finish"],
+        )
+      ).status,
+    ).toBe(1);
   });
 
   it("is found out when its last row of fragments reads a row too far", async () => {

@@ -20,13 +20,20 @@ import {
  * them share out the columns of each step and are added at the end. Each step brings `depth` columns of both operands
  * into workgroup memory, as f16, while the next `ahead` steps are on their way in registers.
  *
- * Bindings: see `productBindings`, with `status` where the input is f32: set to 1 when an input value is too large for
- * f16, the output is then not to be used. Input rows must lie at multiples of 4 elements (8 where they are f16), and K
- * must be such a multiple. bf16 weights must fit f16. Needs subgroups of 32.
+ * Bindings: see `productBindings`, with `status` where the input is f32 or the output f16: set to 1 when a value of them
+ * is too large for f16, the output is then not to be used. Input rows must lie at multiples of 4 elements (8 where they
+ * are f16), and K must be such a multiple. bf16 weights must fit f16. Needs subgroups of 32.
  */
 export interface MatrixGemmOptions extends ProductOptions {
   /** How the input lies in memory; f16: two a u32, the first low. */
   readonly input: "f32" | "f16";
+  /** How the output lies in memory. f16 only with `wide`. */
+  readonly result?: "f32" | "f16";
+  /**
+   * Whether results are finished and written four columns at a time: outputs, strides and firsts of output and residual,
+   * and `firstRow`, must be multiples of 4.
+   */
+  readonly wide?: boolean;
   readonly tile?: Tile;
   readonly fragments?: Fragments;
 }
@@ -72,22 +79,26 @@ export function matrixGemm(options: MatrixGemmOptions): Kernel {
   const o = { tile: wideTile, fragments: matrixUnits, ...options };
   const { tile, fragments } = o;
   const words = { f32: "vec4u", f16: "vec4u", bf16: "vec4u", int8: "vec2u", int4: "u32" }[o.format];
+  const halves = o.result === "f16";
+  if (halves && !o.wide) throw new TypeError("a product in f16 is written four columns at a time");
   const bindings = productBindings(o, {
     input: o.input === "f32" ? "array<vec4f>" : "array<vec4u>",
     weight: `array<${words}>`,
-    status: o.input === "f32",
+    output: halves ? "array<vec2u>" : o.wide ? "array<vec4f>" : "array<f32>",
+    element: o.wide ? "vec4f" : "f32",
+    status: o.input === "f32" || halves,
   });
   const { rows, outputs, depth, down, across, along, ahead } = tile;
   return {
     key: [
-      `matrixGemm ${o.columns}x${o.outputs} ${o.format} ${epilogueKey(o)} from ${o.input} ${fragments.name}`,
+      `matrixGemm ${o.columns}x${o.outputs} ${o.format} ${epilogueKey(o)} from ${o.input} to ${o.result ?? "f32"}${o.wide ? " wide" : ""} ${fragments.name}`,
       `${rows}x${outputs}x${depth} ${down}x${across}x${along} a${ahead}`,
     ].join(" "),
     code: `enable f16;
 ${fragments.enables}
 ${productSizesText}
 ${declare(bindings)}
-${finishText(o)}
+${finishText(o, o)}
 ${body(o)}`,
     bindings: bindings.map(([, kind]) => kind),
     features: [...new Set<GPUFeatureName>(["shader-f16", ...fragments.features])],
@@ -150,20 +161,18 @@ function body(o: Complete): string {
     return s === 0 || steps % tile.ahead === 0 ? work : `if (step + ${s}u < ${steps}u) {${work}}`;
   };
   const scratchWords = subgroups * tile.along * 16 * scratchStride;
+  // One half is filled while the other is read, where there is room for two.
+  const halves = 2 * scratchWords * 16 <= scratchBytes ? 2 : 1;
   const firstAcross = fragmentsAcross / together; // strips of the scratch across a subgroup's tile
   const rounds = fragmentsDown * firstAcross;
   const stripColumn = (strip: number, q: number) => (gated ? strip + q * firstAcross : strip * together + q);
   return `
 // Left tiles, then right ones; when all steps are done, the results as the bits of their f32.
-var<workgroup> tiles: array<vec4u, ${Math.max(tileWords, Math.min(2, rounds) * scratchWords)}>;
+var<workgroup> tiles: array<vec4u, ${Math.max(tileWords, Math.min(halves, rounds) * scratchWords)}>;
 ${f.declarations(["tiles"])}
 ${rightRowText(o)}
 ${o.input === "f32" ? "fn most(values: vec4f) -> f32 { return max(max(values.x, values.y), max(values.z, values.w)); }" : ""}
-fn sum(element: u32) -> f32 {
-  var total = 0.0;
-  ${lines(tile.along, (k) => `{ let at = element + ${k * subgroups * 16 * scratchStride * 4}u; total += bitcast<f32>(tiles[at / 4u][at % 4u]); }`)}
-  return total;
-}
+${o.wide ? wideSumText(tile, 16 * scratchStride) : sumText(tile, 16 * scratchStride)}
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
@@ -196,7 +205,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   ${lines(rounds, (round) => {
     const i = Math.floor(round / firstAcross);
     const strip = round % firstAcross;
-    const base = (round % 2) * scratchWords; // one half is filled while the other is read
+    const base = (round % halves) * scratchWords;
     const store = (q: number) =>
       f.store(
         "tiles",
@@ -204,10 +213,33 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         scratchStride,
         `c${i}_${stripColumn(strip, q)}`,
       );
-    return `${lines(together, store)}
-  workgroupBarrier();
-  ${writeStrip(o, i, strip, together, scratchStride, base)}`;
+    const write = o.wide ? writeWideStrip : writeStrip;
+    return `${halves === 1 && round > 0 ? "workgroupBarrier();" : ""}
+  ${lines(together, store)}
+  {
+  ${write(o, { i, strip, together, stride: scratchStride, base })}
+  }`;
   })}
+}`;
+}
+
+/** Bytes of workgroup memory that results may take on their way out, whatever the tiles take. */
+const scratchBytes = 40960;
+
+/** Adds up what the subgroups `along` have made of an element of the scratch, `words` vec4u a fragment row. */
+function sumText(tile: Tile, words: number): string {
+  return `fn sum(element: u32) -> f32 {
+  var total = 0.0;
+  ${lines(tile.along, (k) => `{ let at = element + ${k * tile.down * tile.across * words * 4}u; total += bitcast<f32>(tiles[at / 4u][at % 4u]); }`)}
+  return total;
+}`;
+}
+
+function wideSumText(tile: Tile, words: number): string {
+  return `fn sum(at: u32) -> vec4f {
+  return ${range(tile.along)
+    .map((k) => `bitcast<vec4f>(tiles[at + ${k * tile.down * tile.across * words}u])`)
+    .join(" + ")};
 }`;
 }
 
@@ -389,15 +421,18 @@ function rightValue(format: WeightFormat, name: string, scale: string): string {
   }
 }
 
-/** Adds up the scratch's strip, `together` fragments wide, finishes it and writes what lies inside the output. */
-function writeStrip(
-  o: Complete,
-  i: number,
-  strip: number,
-  together: number,
-  stride: number,
-  base: number,
-): string {
+/** A strip of results in the scratch: `together` fragments side by side of each subgroup, of its fragment row `i`. */
+interface Strip {
+  readonly i: number;
+  readonly strip: number;
+  readonly together: number;
+  /** vec4u from row to row, and to where the strip begins. */
+  readonly stride: number;
+  readonly base: number;
+}
+
+/** Adds up the scratch's strip, finishes it and writes what lies inside the output. */
+function writeStrip(o: Complete, { i, strip, together, stride, base }: Strip): string {
   const { tile, gated = false } = o;
   const { threads, fragmentsDown, tileColumns } = plan(o);
   const wide = gated ? 16 : together * 16;
@@ -406,8 +441,9 @@ function writeStrip(
   const at = `(part * 16u + row) * ${stride * 4}u + ${base * 4}u + column`;
   const value = gated
     ? `silu(${scaled(`sum(${at})`, "gateScales")}) * ${scaled(`sum(${at} + 16u)`, "upScales")}`
-    : `finish(n, m, ${scaled(`sum(${at})`, "scales")})`;
-  return `for (var e = thread; e < ${elements}u; e += ${threads}u) {
+    : `finish(n, m, ${scaled(`sum(${at})`, "scales")}, residualAt(n, m))`;
+  return `workgroupBarrier();
+  for (var e = thread; e < ${elements}u; e += ${threads}u) {
     let part = e / ${16 * wide}u;
     let row = e / ${wide}u % 16u;
     let column = e % ${wide}u;
@@ -417,4 +453,58 @@ function writeStrip(
       output[sizes.outputFirst + n * sizes.outputStride + sizes.firstRow + m] = ${value};
     }
   }`;
+}
+
+/**
+ * The same, four columns at a time. What it reads of the residual is on its way before the barrier: one such wait after
+ * another would take as long as a third of the product.
+ */
+function writeWideStrip(o: Complete, { i, strip, together, stride, base }: Strip): string {
+  const { tile, gated = false } = o;
+  const { threads, fragmentsDown, tileColumns } = plan(o);
+  const wide = gated ? 16 : together * 16;
+  const quads = tile.down * tile.across * 4 * wide;
+  const mine = range(Math.ceil(quads / threads));
+  const scaled = (value: string, scales: string) =>
+    o.format === "int8" ? `${value} * ${scales}[m / 4u]` : value;
+  const place = (
+    q: number,
+  ) => `let e = ${quads < threads ? `min(thread, ${quads - 1}u)` : `thread + ${q * threads}u`};
+    let part = e / ${4 * wide}u;
+    let row = e / ${wide / 4}u % 16u;
+    let column = e % ${wide / 4}u;
+    let n = firstRow + part % ${tile.down}u * ${fragmentsDown * 16}u + ${i * 16}u + row;
+    let m = firstColumn + part / ${tile.down}u * ${tileColumns / tile.across}u + ${strip * wide}u + column * 4u;`;
+  const at = `(part * 16u + row) * ${stride}u + ${base}u + column`;
+  const value = (q: number) =>
+    gated
+      ? `silu(${scaled(`sum(${at})`, "gateScales")}) * ${scaled(`sum(${at} + 4u)`, "upScales")}`
+      : `finish(n, m, ${scaled(`sum(${at})`, "scales")}, before${q})`;
+  const inside = `n < sizes.rows && m < ${o.outputs}u${quads < threads ? ` && thread < ${quads}u` : ""}`;
+  const to = "(sizes.outputFirst + n * sizes.outputStride + sizes.firstRow + m) / 4u";
+  const write =
+    o.result === "f16"
+      ? `if (any(abs(value) > vec4f(65504.0))) { atomicStore(&status, 1u); }
+      output[${to}] = vec2u(pack2x16float(value.xy), pack2x16float(value.zw));`
+      : `output[${to}] = value;`;
+  const reads = !gated && o.epilogue?.residual;
+  const before = (q: number) => {
+    if (gated) return "";
+    if (!reads) return `let before${q} = vec4f();`;
+    return `var before${q}: vec4f;
+  { ${place(q)}
+    before${q} = residualAt(min(n, sizes.rows - 1u), min(m, ${o.outputs - 4}u)); }`;
+  };
+  return `${mine.map(before).join("\n  ")}
+  workgroupBarrier();
+  ${mine
+    .map(
+      (q) => `{ ${place(q)}
+    if (${inside}) {
+      let value = ${value(q)};
+      ${write}
+    }
+  }`,
+    )
+    .join("\n  ")}`;
 }

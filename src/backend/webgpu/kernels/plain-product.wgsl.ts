@@ -32,7 +32,7 @@ export function plainProduct(options: ProductOptions): Kernel {
   const input = (j: number) =>
     whole ? `input[at + ${j}u]` : `select(0.0, input[at + ${j}u], k4 * 4u + ${j}u < sizes.columns)`;
   const each = (text: (i: number) => string) => range(block).map(text).join("\n    ");
-  const outputText = gated ? "silu(sum0[r][c]) * sum1[r][c]" : "finish(n, m, sum0[r][c])";
+  const outputText = gated ? "silu(sum0[r][c]) * sum1[r][c]" : "finish(n, m, sum0[r][c], residualAt(n, m))";
   const shape = epilogue?.table ? ` ${outputs}` : "";
   return {
     key: `plain product ${format} ${epilogueKey(options)}${whole ? "" : " ragged"}${shape}`,

@@ -80,9 +80,18 @@ export type Declared = readonly [name: string, kind: KernelBinding, type: string
  */
 export function productBindings(
   { format, epilogue = {}, gated = false }: ProductOptions,
-  types: { input: string; weight: string; norm?: string; output?: string; status?: boolean },
+  types: {
+    input: string;
+    weight: string;
+    norm?: string;
+    output?: string;
+    status?: boolean;
+    /** Of what the epilogue reads, and of int8's scales: "f32" or, four at once, "vec4f". */
+    element?: "f32" | "vec4f";
+  },
 ): Declared[] {
-  const scales = format === "int8" ? "array<f32>" : "array<u32>";
+  const { element = "f32" } = types;
+  const scales = format === "int8" ? `array<${element}>` : "array<u32>";
   const quantised = format === "int8" || format === "int4";
   const weights = gated ? ["gate", "up"] : ["weight"];
   const scaleNames = gated ? ["gateScales", "upScales"] : ["scales"];
@@ -92,10 +101,10 @@ export function productBindings(
     ...weights.map((name) => read(name, types.weight)),
     ...(quantised ? scaleNames.map((name) => read(name, scales)) : []),
     ...(types.norm ? [read("norm", types.norm)] : []),
-    ...(epilogue.bias ? [read("bias", "array<f32>")] : []),
-    ...(epilogue.scale ? [read("scale", "array<f32>")] : []),
-    ...(epilogue.residual ? [["residual", "write", "array<f32>"] as const] : []),
-    ...(epilogue.table ? [read("table", "array<f32>")] : []),
+    ...(epilogue.bias ? [read("bias", `array<${element}>`)] : []),
+    ...(epilogue.scale ? [read("scale", `array<${element}>`)] : []),
+    ...(epilogue.residual ? [["residual", "write", `array<${element}>`] as const] : []),
+    ...(epilogue.table ? [read("table", `array<${element}>`)] : []),
     ["output", "write", types.output ?? "array<f32>"],
     ...(types.status ? [["status", "write", "atomic<u32>"] as const] : []),
     ["sizes", "uniform", "Sizes"],
@@ -116,22 +125,32 @@ export function declare(bindings: readonly Declared[]): string {
 }
 
 /**
- * `fn finish(n, m, product) -> f32`: what follows the product at row n, weight row m; and `silu`. gelu takes the share
- * of a normal distribution beyond x by Abramowitz & Stegun 7.1.26: never more than 3e-7 off.
+ * `fn finish(n, m, product, before) -> f32`: what follows the product at row n, weight row m; `before` is the residual's
+ * value there, as `fn residualAt(n, m)` reads it. And `silu`. With `wide` all of it is four columns at once, from m on.
+ * gelu takes the share of a normal distribution beyond x by Abramowitz & Stegun 7.1.26: never more than 3e-7 off.
  */
-export function finishText({ epilogue = {}, gated = false, outputs }: ProductOptions): string {
-  if (gated) return "fn silu(x: f32) -> f32 { return x / (1.0 + exp(-x)); }";
+export function finishText(
+  { epilogue = {}, gated = false, outputs }: ProductOptions,
+  { wide = false } = {},
+): string {
+  const T = wide ? "vec4f" : "f32";
+  if (gated) return `fn silu(x: ${T}) -> ${T} { return x / (1.0 + exp(-x)); }`;
+  const at = (index: string) => (wide ? `(${index}) / 4u` : index);
   const lines = [
-    epilogue.bias ? "value += bias[column];" : "",
+    epilogue.bias ? `value += bias[${at("column")}];` : "",
     epilogue.activation === "gelu" ? "value = gelu(value);" : "",
-    epilogue.scale ? "value *= scale[column];" : "",
-    epilogue.residual ? "value += residual[sizes.residualFirst + n * sizes.residualStride + column];" : "",
-    epilogue.table ? `value += table[(n % sizes.tableRows) * ${outputs}u + column];` : "",
+    epilogue.scale ? `value *= scale[${at("column")}];` : "",
+    epilogue.residual ? "value += before;" : "",
+    epilogue.table ? `value += table[${at(`(n % sizes.tableRows) * ${outputs}u + column`)}];` : "",
   ].filter((line) => line !== "");
-  const gelu = epilogue.activation === "gelu" ? geluText : "";
-  const column = lines.length > 0 ? "let column = sizes.firstRow + m;" : "";
+  const gelu = epilogue.activation === "gelu" ? geluText(T) : "";
+  const column = epilogue.bias || epilogue.scale || epilogue.table ? "let column = sizes.firstRow + m;" : "";
+  const residual = epilogue.residual
+    ? `residual[${at("sizes.residualFirst + n * sizes.residualStride + sizes.firstRow + m")}]`
+    : `${T}()`;
   return `${gelu}
-fn finish(n: u32, m: u32, product: f32) -> f32 {
+fn residualAt(n: u32, m: u32) -> ${T} { return ${residual}; }
+fn finish(n: u32, m: u32, product: ${T}, before: ${T}) -> ${T} {
   var value = product;
   ${column}
   ${lines.join("\n  ")}
@@ -139,12 +158,12 @@ fn finish(n: u32, m: u32, product: f32) -> f32 {
 }`;
 }
 
-const geluText = `fn gelu(x: f32) -> f32 {
+const geluText = (T: "f32" | "vec4f") => `fn gelu(x: ${T}) -> ${T} {
   let z = abs(x) * 0.7071067811865476;
   let t = 1.0 / (1.0 + 0.3275911 * z);
   let p = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
   let beyond = 0.5 * p * exp(-z * z);
-  return x * select(1.0 - beyond, beyond, x < 0.0);
+  return x * select(1.0 - beyond, beyond, x < ${T}());
 }`;
 
 /** The epilogue's part of a kernel's key. */

@@ -32,6 +32,7 @@ import {
   tileAttentionPortableWorkgroups,
 } from "../kernels/tile-attention-portable.wgsl.ts";
 import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
+import { f32Output } from "./halves.ts";
 import { remembered } from "./remembered.ts";
 import type { Choice, Variant } from "./variant.ts";
 
@@ -52,7 +53,7 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
   const { query, key, value, heads, headSize, groupRows, output } = operation;
   const together = query.storage === key.storage && query.storage === value.storage;
   const inputs = together ? [query] : [query, key, value];
-  const places = [...inputs, output].map((tensor) => on.place(tensor));
+  const sources = inputs.map((tensor) => on.place(tensor));
   const groups = query.rows / groupRows;
   const sizes = [groups, groupRows, ...[query, key, value].flatMap(strides), output.storage.columns];
   const variants: Variant[] = [];
@@ -60,14 +61,14 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
   if (on.mayRound && aligned && headSize % 32 === 0) {
     const shape = { heads, headSize, together };
     const overflow = status(statusWords.overflow);
-    const sources = places.slice(0, -1);
     for (const tiles of flashTiles(headSize, on.device.limits)) {
-      const attend = (halves: boolean, from: readonly Place[]): Dispatch => ({
-        kernel: kernels.tileAttentionMatrix({ ...shape, halves, tiles }),
-        places: [...from, on.place(output), overflow],
-        sizes,
-        workgroups: tileAttentionMatrixWorkgroups({ ...shape, tiles }, { groups, groupRows }),
-      });
+      const attend = (halves: boolean, from: readonly Place[]): Dispatch[] =>
+        inF32(output, on, (place) => ({
+          kernel: kernels.tileAttentionMatrix({ ...shape, halves, tiles }),
+          places: [...from, place, overflow],
+          sizes,
+          workgroups: tileAttentionMatrixWorkgroups({ ...shape, tiles }, { groups, groupRows }),
+        }));
       variants.push({
         name: `${flashName(tiles)} halves`,
         rounds: true,
@@ -79,13 +80,13 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
             sizes,
             workgroups: tileHalvesWorkgroups(shape, query.rows),
           };
-          return [round, attend(true, [sources[0], rounded])];
+          return [round, ...attend(true, [sources[0], rounded])];
         },
       });
       variants.push({
         name: flashName(tiles),
         rounds: true,
-        build: () => [attend(false, sources)],
+        build: () => attend(false, sources),
       });
     }
   }
@@ -93,30 +94,29 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
     const o = { heads, headSize, together, unroll: 4, rolled: false };
     variants.push({
       name: "portable",
-      build: () => [
-        {
+      build: () =>
+        inF32(output, on, (place) => ({
           kernel: kernels.tileAttentionPortable(o),
-          places,
+          places: [...sources, place],
           sizes,
           workgroups: tileAttentionPortableWorkgroups(o, { groups, groupRows }),
-        },
-      ],
+        })),
     });
   }
   variants.push({
     name: "plain",
-    build: () => [
-      {
+    build: () =>
+      inF32(output, on, (place) => ({
         kernel: kernels.plainTileAttention({ heads, headSize, together, threads: plainThreads(headSize) }),
-        places,
+        places: [...sources, place],
         sizes: [headSize / 4, ...sizes],
         workgroups: plainAttentionWorkgroups(query.rows, heads),
-      },
-    ],
+      })),
   });
   return on.choose({
-    name: `attention ${heads}x${headSize} ${groupRows} rows, ${groups} groups`,
+    name: `attention ${heads}x${headSize} ${groupRows} rows, ${groups} groups${to(output, on)}`,
     output: on.place(output),
+    isHalf: on.isHalf(output),
     variants,
   });
 }
@@ -126,11 +126,11 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
   const { keyValueHeads, headSize, pageSize } = cache;
   const { cacheType, device } = on;
   const { rows } = query;
-  const places: Place[] = [
+  const sources: Place[] = [
     on.place(query),
     { in: "cache", part: "keys", layer },
     { in: "cache", part: "values", layer },
-    ...[starts, lengths, pages, output].map((tensor) => on.place(tensor)),
+    ...[starts, lengths, pages].map((tensor) => on.place(tensor)),
   ];
   const sequences = lengths.rows;
   const sizes = [rows, sequences, pages.columns, ...strides(query), output.storage.columns];
@@ -145,20 +145,21 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
       build: () => {
         const o = { ...shape, cacheType, lanes, unroll: 2, threads: pagedDecodeThreads({ lanes, headSize }) };
         const partial = on.scratch(pagedDecodePartialBytes(shape, { rows, splits }));
+        const { place, after } = f32Output(output, on);
         const split: Dispatch = {
           kernel: kernels.pagedDecode(o),
-          places: [...places, partial],
+          places: [...sources, place, partial],
           sizes: [...sizes, splits],
           workgroups: pagedDecodeWorkgroups(o, { rows, splits }),
         };
-        if (splits === 1) return [split];
+        if (splits === 1) return [split, ...after];
         const combine: Dispatch = {
           kernel: kernels.pagedDecodeCombine(shape),
-          places: [partial, on.place(output)],
+          places: [partial, place],
           sizes: [...sizes, splits],
           workgroups: pagedDecodeCombineWorkgroups(shape, { rows }),
         };
-        return [split, combine];
+        return [split, combine, ...after];
       },
     });
   }
@@ -168,14 +169,13 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
       variants.push({
         name: flashName(tiles),
         rounds: true,
-        build: () => [
-          {
+        build: () =>
+          inF32(output, on, (place) => ({
             kernel: kernels.pagedPrefillMatrix(o),
-            places: [...places, status(statusWords.overflow)],
+            places: [...sources, place, status(statusWords.overflow)],
             sizes: [...sizes, 1],
             workgroups: pagedPrefillMatrixWorkgroups(o, { rows, sequences }),
-          },
-        ],
+          })),
       });
     }
   }
@@ -183,34 +183,43 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
     const o = { ...shape, cacheType, unroll: 4, rolled: false };
     variants.push({
       name: "portable",
-      build: () => [
-        {
+      build: () =>
+        inF32(output, on, (place) => ({
           kernel: kernels.pagedPrefillPortable(o),
-          places,
+          places: [...sources, place],
           sizes: [...sizes, 1],
           workgroups: pagedPrefillPortableWorkgroups(o, { rows }),
-        },
-      ],
+        })),
     });
   }
   variants.push({
     name: "plain",
-    build: () => [
-      {
+    build: () =>
+      inF32(output, on, (place) => ({
         kernel: kernels.plainPagedAttention({ ...shape, cacheType, threads: plainThreads(headSize) }),
-        places,
+        places: [...sources, place],
         sizes: [headSize / 4, ...sizes],
         workgroups: plainAttentionWorkgroups(rows, heads),
-      },
-    ],
+      })),
   });
   const bucket = 2 ** Math.ceil(Math.log2(rows));
   return on.choose({
-    name: `paged attention ${heads}/${keyValueHeads}x${headSize} ${cacheType} rows ${bucket} of ${sequences}`,
+    name: `paged attention ${heads}/${keyValueHeads}x${headSize} ${cacheType} rows ${bucket} of ${sequences}${to(output, on)}`,
     ...madeUp(operation, on),
     output: on.place(output),
+    isHalf: on.isHalf(output),
     variants,
   });
+}
+
+/** A kernel that writes f32, and what follows where the output is kept in f16. */
+function inF32(output: Tensor, on: Lowering, write: (place: Place) => Dispatch): Dispatch[] {
+  const { place, after } = f32Output(output, on);
+  return [write(place), ...after];
+}
+
+function to(output: Tensor, on: Lowering): string {
+  return on.isHalf(output) ? " to f16" : "";
 }
 
 /** Positions of each sequence that a trial looks at, at most, and bytes of keys that it has. */

@@ -39,6 +39,8 @@ export interface Lowering {
   /** Whether operands may be rounded to f16 for the device's matrix units. */
   readonly mayRound: boolean;
   place(tensor: Tensor): Place;
+  /** Whether a tensor is kept in f16, two a u32, the first low. Otherwise as the graph says. */
+  isHalf(tensor: Tensor): boolean;
   weight(weight: Weight): PlacedWeight;
   /** A vector or table in f32. */
   vector(weight: Weight): Place;

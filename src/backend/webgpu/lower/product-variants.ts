@@ -8,6 +8,7 @@ import { plainProduct, plainProductWorkgroups } from "../kernels/plain-product.w
 import { epilogueKey, type ProductOptions, weightLayout } from "../kernels/product.ts";
 import { gemvSharings, matrixTiles } from "../kernels/product-tiles.ts";
 import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
+import { f32Input, f32Output, mostGemvRows } from "./halves.ts";
 import { lowerNorm } from "./norms.ts";
 import { remembered } from "./remembered.ts";
 import type { Choice, Variant } from "./variant.ts";
@@ -17,16 +18,16 @@ export interface ProductCall {
   /** What makes the input, where that may be part of the product. */
   readonly norm?: RmsNorm;
   readonly input: Tensor;
-  readonly output: Place;
+  readonly output: Tensor;
   /** Values, then scales. */
   readonly weights: readonly Place[];
-  /** What the epilogue reads. */
+  /** What the epilogue reads, and of it what has rows. */
   readonly after: readonly Place[];
+  readonly residual?: Tensor;
   /** The words of `productSizes`. */
   readonly sizes: readonly number[];
 }
 
-const mostGemvRows = 8;
 const gemvOf = remembered(gemv);
 const matrixGemmOf = remembered(matrixGemm);
 const plainOf = remembered(plainProduct);
@@ -42,32 +43,38 @@ export function productVariants(options: ProductOptions, call: ProductCall, on: 
   const alone: Variant[] = [
     ...gemvVariants(options, call, on),
     ...matrixVariants(options, call, on),
-    { name: "plain", build: () => [plain(options, call, on)] },
+    { name: "plain", build: () => plain(options, call, on) },
   ];
   const after = (variant: Variant): Variant =>
     norm ? { ...variant, build: () => [...lowerNorm(norm, on), ...variant.build()] } : variant;
-  const name = `product ${columns}x${outputs} ${format} ${epilogueKey(options)} rows ${bucket}`;
+  const kept = `${on.isHalf(call.input) ? "from f16 " : ""}${on.isHalf(call.output) ? "to f16 " : ""}`;
+  const name = `product ${columns}x${outputs} ${format} ${epilogueKey(options)} ${kept}rows ${bucket}`;
   return {
     name: norm ? `norm and ${name}` : name,
-    output: call.output,
+    output: on.place(call.output),
+    isHalf: on.isHalf(call.output),
     variants: [...(norm ? fusedVariants(options, call, norm, on) : []), ...alone.map(after)],
   };
 }
 
-function plain(options: ProductOptions, call: ProductCall, on: Lowering): Dispatch {
-  return {
+/** What judges the others. */
+function plain(options: ProductOptions, call: ProductCall, on: Lowering): Dispatch[] {
+  const from = f32Input(call.input, on);
+  const to = f32Output(call.output, on);
+  const product: Dispatch = {
     kernel: plainOf(options),
-    places: [on.place(call.input), ...call.weights, ...call.after, call.output],
+    places: [from.place, ...call.weights, ...call.after, to.place],
     sizes: [...call.sizes, options.columns, options.outputs],
     workgroups: plainProductWorkgroups(call.input.rows, options.outputs),
   };
+  return [...from.before, product, ...to.after];
 }
 
 /** Few rows, at the speed of memory. */
 function gemvVariants(options: ProductOptions, call: ProductCall, on: Lowering): Variant[] {
   const { input } = call;
   const kernels = gemvKernels(options, input, on);
-  const places = [on.place(input), ...call.weights, ...call.after, call.output];
+  const places = [on.place(input), ...call.weights, ...call.after, on.place(call.output)];
   return kernels.map(({ name, o }) => ({
     name,
     build: () => [{ kernel: gemvOf(o), places, sizes: call.sizes, workgroups: gemvWorkgroups(o) }],
@@ -78,9 +85,10 @@ function gemvVariants(options: ProductOptions, call: ProductCall, on: Lowering):
 function fusedVariants(options: ProductOptions, call: ProductCall, norm: RmsNorm, on: Lowering): Variant[] {
   const { input, weight, epsilon } = norm;
   // The planner knows that the norm reads its input, not that the product does: that may write there.
-  if (overlap(on.place(input), call.output)) return [];
+  const output = on.place(call.output);
+  if (overlap(on.place(input), output)) return [];
   const [rows, , , ...rest] = call.sizes;
-  const places = [on.place(input), ...call.weights, on.vector(weight), ...call.after, call.output];
+  const places = [on.place(input), ...call.weights, on.vector(weight), ...call.after, output];
   const sizes = [rows, ...strides(input), ...rest];
   return gemvKernels(options, input, on).map(({ name, o }) => {
     const fused = { ...o, normalise: { epsilon } };
@@ -121,29 +129,50 @@ function matrixVariants(options: ProductOptions, call: ProductCall, on: Lowering
 }
 
 function matrix(options: ProductOptions, call: ProductCall, tile: Tile, on: Lowering): Dispatch[] {
-  const { input } = call;
-  const { rows } = input;
+  const { input, output } = call;
+  const from = halfInput(options, input, on);
+  const { columns } = from;
+  const wide = isWide(options, call);
+  const to = wide ? { place: on.place(output), after: [] } : f32Output(output, on);
+  const result = wide && on.isHalf(output) ? ("f16" as const) : ("f32" as const);
+  const o = { ...options, columns, input: "f16" as const, result, wide, tile };
+  const [, , , ...rest] = call.sizes;
+  const overflow = result === "f16" ? [status(statusWords.overflow)] : [];
+  return [
+    ...from.before,
+    {
+      kernel: matrixGemmOf(o),
+      places: [from.place, ...call.weights, ...call.after, to.place, ...overflow],
+      sizes: [input.rows, columns, 0, ...rest],
+      workgroups: matrixGemmWorkgroups(o, input.rows),
+    },
+    ...to.after,
+  ];
+}
+
+/** The input as rows of f16, and how long they are. */
+function halfInput(options: ProductOptions, input: Tensor, on: Lowering) {
+  if (on.isHalf(input)) return { place: on.place(input), columns: options.columns, before: [] };
   // Columns that do not fill whole vectors get zeros behind them, as the weights have.
   const whole = options.columns % 8 === 0 && isAligned(input, options.columns);
   const { paddedColumns } = weightLayout(1, options.columns, options.format);
   const columns = whole ? options.columns : paddedColumns;
-  const halves = on.scratch(rows * columns * 2);
-  const o = { ...options, columns, input: "f16" as const, tile };
-  const [, inputStride, inputFirst, ...rest] = call.sizes;
-  return [
-    {
-      kernel: whole ? convertInputOf(columns) : padInputOf({ columns: options.columns, paddedColumns }),
-      places: [on.place(input), halves, status(statusWords.overflow)],
-      sizes: [rows, inputStride, inputFirst, columns],
-      workgroups: whole ? convertInputWorkgroups(rows, columns) : padInputWorkgroups(rows, paddedColumns),
-    },
-    {
-      kernel: matrixGemmOf(o),
-      places: [halves, ...call.weights, ...call.after, call.output],
-      sizes: [rows, columns, 0, ...rest],
-      workgroups: matrixGemmWorkgroups(o, rows),
-    },
-  ];
+  const { rows } = input;
+  const place = on.scratch(rows * columns * 2);
+  const round: Dispatch = {
+    kernel: whole ? convertInputOf(columns) : padInputOf({ columns: options.columns, paddedColumns }),
+    places: [on.place(input), place, status(statusWords.overflow)],
+    sizes: [rows, ...strides(input), columns],
+    workgroups: whole ? convertInputWorkgroups(rows, columns) : padInputWorkgroups(rows, paddedColumns),
+  };
+  return { place, columns, before: [round] };
+}
+
+/** Whether results can be written four columns at a time. */
+function isWide({ outputs }: ProductOptions, { output, residual, sizes }: ProductCall): boolean {
+  const firstRow = sizes.at(-1)!;
+  const aligned = isAligned(output, outputs) && (!residual || isAligned(residual, outputs));
+  return aligned && firstRow % 4 === 0;
 }
 
 function overlap(a: Place, b: Place): boolean {

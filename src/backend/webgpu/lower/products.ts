@@ -39,9 +39,10 @@ export function lowerMatmul(operation: Matmul, on: Lowering, norm?: RmsNorm): Di
       {
         norm,
         input,
-        output: on.place(output),
+        output,
         weights: weightPlaces([part]),
         after,
+        residual,
         sizes: productSizesOf(input, output, residual, table?.rows ?? 1, part.firstRow),
       },
       on,
@@ -64,7 +65,7 @@ export function lowerGatedMatmul(
       {
         norm,
         input,
-        output: on.place(output),
+        output,
         weights: weightPlaces([part, ups.parts[i]]),
         after: [],
         sizes: productSizesOf(input, output, undefined, 1, part.firstRow),

@@ -13,6 +13,8 @@ export interface Choice {
   /** Same name, same choice. */
   readonly name: string;
   readonly output: Place;
+  /** Whether the output is f16. */
+  readonly isHalf: boolean;
   /** Of those that the device's features allow, the likeliest first; the last runs everywhere and judges the others. */
   readonly variants: readonly Variant[];
   /** What it reads that can not be any numbers: page tables and the like. */
