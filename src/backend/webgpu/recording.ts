@@ -13,9 +13,9 @@ import { PassTimer } from "./pass-timer.ts";
 
 /**
  * Arithmetic in one submission at most. Systems reset a device whose work takes seconds, and between submissions a
- * signal is seen.
+ * signal is seen; but each has its price, and devices with matrix units are fast.
  */
-const submissionFlops = 4e11;
+const submissionFlops = { withMatrixUnits: 2e12, without: 4e11 };
 
 /** Commands of one run, encoded but not yet submitted, and the buffer from which its outputs will be read. */
 export interface Encoded {
@@ -65,7 +65,8 @@ export class Recording {
     this.#compiled = compiled;
     this.#ends = ends;
     this.#bytes = bytes;
-    this.#cuts = submissionCuts(graph.operations);
+    const most = submissionFlops[backend.device.hasMatrixUnits ? "withMatrixUnits" : "without"];
+    this.#cuts = submissionCuts(graph.operations, most);
     let end = statusBytes;
     const read = [...graph.outputs].filter(([name]) => !graph.staying.has(name));
     this.#outputs = read.map(([name, { storage }]) => {
@@ -181,12 +182,12 @@ export class Recording {
 
 const statusBytes = 4 * Object.keys(statusWords).length;
 
-function submissionCuts(operations: readonly Operation[]): number[] {
+function submissionCuts(operations: readonly Operation[], most: number): number[] {
   const cuts = [0];
   let flops = 0;
   operations.forEach((operation, i) => {
     const more = roughFlops(operation);
-    if (flops > 0 && flops + more > submissionFlops) {
+    if (flops > 0 && flops + more > most) {
       cuts.push(i);
       flops = 0;
     }
