@@ -17,6 +17,7 @@ import multiprocessing
 import time
 import zlib
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +100,8 @@ def answer_all(model, tokenizer, items: list[dict]) -> list[str]:
     """Greedy answers; batches of like length."""
     prefix = tokenizer.encode(layout.opening(), bos=True)
     prompts = [prefix + tokenizer.encode(layout.asked(layout.with_pictures(item["question"], [len(tiles) for tiles in item["tiles"]], item["form"]))) for item in items]
-    slow = {"describe", "text", "talk", "photograph", "blank", "form", "compare"}  # long answers
-    order = sorted(range(len(items)), key=lambda index: (items[index]["skill"] in slow, len(prompts[index])))
+    slow = {"text": 2, "describe": 1, "talk": 1, "photograph": 1, "blank": 1, "form": 1, "compare": 1}  # long answers
+    order = sorted(range(len(items)), key=lambda index: (slow.get(items[index]["skill"], 0), len(prompts[index])))
     answers = [""] * len(items)
     at = 0
     while at < len(order):
@@ -108,10 +109,10 @@ def answer_all(model, tokenizer, items: list[dict]) -> list[str]:
         size = max(1, 80000 // (length + 130))
         batch = order[at : at + size]
         at += size
-        features = []
-        for index in batch:
-            tiles = items[index]["tiles"]
-            features.append(features_of(model, np.concatenate(tiles)) if tiles else None)
+        tiles = [np.concatenate(items[index]["tiles"]) if items[index]["tiles"] else None for index in batch]
+        shown = [part for part in tiles if part is not None]
+        parts = iter(features_of(model, np.concatenate(shown)).split([len(part) for part in shown])) if shown else iter(())
+        features = [next(parts) if part is not None else None for part in tiles]
         for index, ids in zip(batch, greedy(model, tokenizer, [prompts[index] for index in batch], features)):
             answers[index] = tokenizer.decode(ids)
     return answers
@@ -242,7 +243,8 @@ def main() -> None:
     results = {}
     for split, job in pending.items():
         items = job.get()
-        results[split] = score(answer_all(model, tokenizer, [prepare(item) for item in items]), items)
+        with ThreadPoolExecutor(options.workers) as threads:  # Pillow works without Python's lock
+            results[split] = score(answer_all(model, tokenizer, list(threads.map(prepare, items))), items)
         print(f"{time.time() - began:.0f} s")
         options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False))
     report(results)

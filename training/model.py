@@ -186,10 +186,12 @@ class LanguageModel(nn.Module):
         angle = torch.arange(length, device=device).float()[:, None] * self.base ** (-torch.arange(0, self.head, 2, device=device).float() / self.head)
         return angle.cos(), angle.sin()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Embeddings [n, length, width] to normalised states."""
+    def forward(self, x: torch.Tensor, between: list | None = None) -> torch.Tensor:
+        """Embeddings [n, length, width] to normalised states; `between` takes those after two thirds of the layers."""
         cosine, sine = self.tables(x.shape[1], x.device)
-        for layer in self.model["layers"]:
+        for index, layer in enumerate(self.model["layers"]):
+            if between is not None and index == 2 * len(self.model["layers"]) // 3:
+                between.append(x)
             x = layer(x, cosine, sine)
         return self.model["norm"](x)
 
@@ -222,7 +224,7 @@ class InternVL(nn.Module):
         blocks = patches.reshape(n, 16, 2, 16, 2, width).permute(0, 1, 3, 2, 4, 5).reshape(n, 256, 4 * width)
         return self.mlp1(blocks)
 
-    def states(self, ids: torch.Tensor, features: torch.Tensor | None = None, places: torch.Tensor | None = None) -> torch.Tensor:
+    def states(self, ids: torch.Tensor, features: torch.Tensor | None = None, places: torch.Tensor | None = None, between: list | None = None) -> torch.Tensor:
         """Tokens [n, length], with picture features [tiles, 256, width] at their flat `places`, to states [n, length, width]."""
         x = self.language_model.model["tok_embeddings"](ids)
         if torch.is_autocast_enabled():
@@ -230,7 +232,7 @@ class InternVL(nn.Module):
         if features is not None:
             flat = x.reshape(-1, x.shape[-1]).index_copy(0, places, features.reshape(-1, x.shape[-1]).to(x.dtype))
             x = flat.reshape(x.shape)
-        return self.language_model(x)
+        return self.language_model(x, between)
 
 
 def initialise(module: nn.Module) -> None:

@@ -37,6 +37,15 @@ def augmented(tiles: torch.Tensor) -> torch.Tensor:
     return (tiles + noise * torch.randn_like(tiles)).round().clamp(0, 255)
 
 
+def changes(tiles: torch.Tensor) -> torch.Tensor:
+    """Pairs of pictures [2 n, tiles, 3, 448, 448] in 0..255 to [n, tiles * 256]: 1 where what one token shows differs between the two,
+    0 where it is the same, -1 where an edge leaves it open."""
+    first, second = tiles.unflatten(0, (-1, 2)).unbind(1)
+    apart = (first.float() - second.float()).abs().amax(2).flatten(0, 1)
+    mean = F.avg_pool2d(apart[:, None], 28).reshape(first.shape[0], -1)
+    return torch.where(mean > 4, 1.0, torch.where(mean < 0.5, 0.0, -1.0))
+
+
 def schedule(step: int, progress: float) -> float:
     """Warm-up (again after the optimiser's state was lost), a plateau for a quarter of the time, then straight down to zero."""
     return min(1.0, (step + 1) / 200) * min(1.0, max(0.0, (1 - progress) / 0.75))
@@ -68,8 +77,10 @@ def main() -> None:
     model = InternVL(Shape(vocabulary=tokenizer.size)).to(device)
     head = torch.nn.Linear(model.shape.vision_width, MARKS).to(device)  # names what each patch shows; not part of the model
     inside = [p for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name or name in ("mlp1.1.weight", "mlp1.3.weight")]
+    change_head = torch.nn.Linear(model.shape.width, 1).to(device)  # tells where the second of two pictures differs; not part of the model
+    aids = [*head.parameters(), *change_head.parameters()]
     chosen = set(map(id, inside))
-    others = [p for p in [*model.parameters(), *head.parameters()] if id(p) not in chosen]
+    others = [p for p in [*model.parameters(), *aids] if id(p) not in chosen]
     muon = Muon(inside, options.matrix_rate)
     adam = torch.optim.AdamW(others, lr=options.rate, betas=(0.9, 0.95), weight_decay=0.0, **({"fused": True} if device.type == "cuda" else {}))
     step = 0
@@ -79,6 +90,7 @@ def main() -> None:
         saved = torch.load(options.resume / "state.pt", map_location=device)
         model.load_state_dict(saved["model"])
         head.load_state_dict(saved["head"])
+        change_head.load_state_dict(saved["change_head"])
         for kept, moving in zip(saved["muon"], muon.state()):
             moving.copy_(kept)
         adam.load_state_dict(saved["adam"])
@@ -98,11 +110,11 @@ def main() -> None:
     mark_weights = torch.ones(MARKS, device=device)
     mark_weights[0] = 0.1
     def save() -> None:
-        torch.save({"model": model.state_dict(), "head": head.state_dict(), "muon": muon.state(), "adam": adam.state_dict(), "step": step}, options.out / "state.new")
+        torch.save({"model": model.state_dict(), "head": head.state_dict(), "change_head": change_head.state_dict(), "muon": muon.state(), "adam": adam.state_dict(), "step": step}, options.out / "state.new")
         (options.out / "state.new").replace(options.out / "state.pt")  # another process may read the last whole one
 
     total_waited = 0.0
-    since, tiles_since, losses = time.time(), 0, []
+    since, tiles_since, losses, pair_losses = time.time(), 0, [], []
     while step - first_step < options.steps:
         if options.profile and step - first_step == 60:
             profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA])
@@ -127,12 +139,16 @@ def main() -> None:
                     tensor.record_stream(torch.cuda.current_stream())  # copied on another stream: its memory must outlive this step
         total_waited += time.time() - waiting
         with torch.no_grad():
-            drawn = []
+            drawn, changed = [], []
             for tensors, grid, tiles in chunks:
+                changed.append(None)
                 if tiles:
                     blur = float(torch.rand(())) * 1.1 if float(torch.rand(())) < 0.25 else 0.0
                     pixels = tensors[0].permute(0, 3, 1, 2).to(torch.float16 if device.type == "cuda" else torch.float32)
-                    drawn.append(augmented(layout.tiles_of(pixels, grid, blur)).to(torch.uint8).reshape(-1, 3, layout.TILE, layout.TILE))
+                    clean = layout.tiles_of(pixels, grid, blur)
+                    if clean.shape[0] == 2 * tensors[2].shape[0]:
+                        changed[-1] = changes(clean)
+                    drawn.append(augmented(clean).to(torch.uint8).reshape(-1, 3, layout.TILE, layout.TILE))
             pixels = torch.cat(drawn)
             marks = torch.cat([tensors[1] for tensors, _, tiles in chunks if tiles]).long()
             count = pixels.shape[0]
@@ -143,13 +159,18 @@ def main() -> None:
             features = model.features(patches)
             mark_loss = F.cross_entropy(head(patches).float().reshape(-1, MARKS), marks.reshape(-1), mark_weights, ignore_index=IGNORED)
             total = weight = 0.0
-            at, parts = 0, {}
-            for tensors, _, tiles in chunks:
+            at, parts, change_losses = 0, {}, []
+            for (tensors, _, tiles), apart in zip(chunks, changed):
                 _, _, ids, weights, targets, places = tensors
                 ids = ids.long()
                 taken = tiles * ids.shape[0]
-                states = model.states(ids, *((features[at : at + taken], places) if taken else ()))
+                between: list = []
+                states = model.states(ids, *((features[at : at + taken], places) if taken else (None, None)), between)
                 at += taken
+                if apart is not None:
+                    second = between[0].flatten(0, 1)[places.unflatten(0, (ids.shape[0], 2, -1))[:, 1]]
+                    told = change_head(F.layer_norm(second, second.shape[-1:])).float()[..., 0]
+                    change_losses.append(F.binary_cross_entropy_with_logits(told, apart.clamp(0), (apart >= 0) * (1 + 3 * apart.clamp(0))))
                 logits = model.language_model.output(states.reshape(-1, states.shape[-1]).index_select(0, targets)).float()
                 wanted = ids.reshape(-1)[targets + 1]
                 heavy = weights.reshape(-1)[targets + 1]
@@ -158,24 +179,26 @@ def main() -> None:
                 weight = weight + heavy.sum()
                 parts.setdefault(tiles, []).append((loss.detach().mean(), (logits.detach().argmax(-1) == wanted).float().mean()))
             text_loss = total / weight
-            loss = text_loss + (0.4 * (1 - progress) ** 2 + 0.02) * mark_loss
+            change_loss = torch.stack(change_losses).mean() if change_losses else 0.0 * text_loss
+            loss = text_loss + (0.4 * (1 - progress) ** 2 + 0.02) * mark_loss + (0.4 * (1 - progress) + 0.05) * change_loss
         loss.backward()
         scale = schedule(step, progress)
         muon.step(scale)
         for group in adam.param_groups:
             group["lr"] = options.rate * scale
         adam.step()
-        for parameter in (*model.parameters(), *head.parameters()):
+        for parameter in (*model.parameters(), *aids):
             parameter.grad = None
         step += 1
         if step % 1000 == 0:
             save()
         tiles_since += count
         losses.append((text_loss.detach(), mark_loss.detach()))
+        pair_losses.extend(part.detach() for part in change_losses)
         if step % 50 == 0 or step - first_step in (1, 5, 20):
             text, mark = (float(torch.stack([pair[i] for pair in losses]).mean()) for i in (0, 1))
             now = time.time()
-            entry = {"step": step, "progress": round(progress, 4), "seconds": round(spent, 1), "loss": round(text, 4), "marks": round(mark, 4), "rate": round(scale, 4),
+            entry = {"step": step, "progress": round(progress, 4), "seconds": round(spent, 1), "loss": round(text, 4), "marks": round(mark, 4), "changes": round(float(torch.stack(pair_losses).mean()), 4) if pair_losses else None, "rate": round(scale, 4),
                      "tiles_per_second": round(tiles_since / (now - since)), "waited": round(total_waited, 1), "ready": feed.ready.qsize(),
                      "accuracy": {str(k): round(float(torch.stack([a for _, a in v]).mean()), 4) for k, v in sorted(parts.items())}}
             if not text < 20:
@@ -183,7 +206,7 @@ def main() -> None:
             log.write(json.dumps(entry) + "\n")
             log.flush()
             print(json.dumps(entry), flush=True)
-            since, tiles_since, losses = now, 0, []
+            since, tiles_since, losses, pair_losses = now, 0, [], []
     feed.stop()
     save()
     print("trained", step, "steps;", round(time.time() - began), "s", flush=True)

@@ -26,12 +26,19 @@ def alike(first: list[Figure], second: list[Figure]) -> bool:
     return len(first) == len(second) and (len(shared) >= len(first) - 1) and not (len(first) == 1 and first[0].shape != second[0].shape)
 
 
-def scenes(world: World, width: int, height: int, sx: float, sy: float) -> tuple[list[Canvas], list[Question]]:
-    """Two scenes that agree but for one change, or two scenes of their own, or two words or numbers."""
+# Shares of pairs: up to which draw they are words, scenes with one change, scenes with one figure more; the rest are scenes of their own.
+# And of the changed ones: up to which draw nothing changes, a colour changes; in the rest a shape.
+SHARES = {"test": (0.22, 0.62, 0.62, 0.35, 0.7), "training": (0.14, 0.62, 0.76, 0.2, 0.6)}
+
+
+def scenes(world: World, width: int, height: int, sx: float, sy: float, shares: str = "test") -> tuple[list[Canvas], list[Question]]:
+    """Two scenes that agree but for one change, or two scenes of their own, or two words or numbers. In training every figure is asked about."""
     pick = world.random
     size = (width, height, sx, sy)
+    training = shares == "training"
+    of_words, of_changes, of_more, of_same, of_colours = SHARES[shares]
     kind = pick.random()
-    if kind < 0.22:
+    if kind < of_words:
         return words(world, size)
     background_name = "white" if pick.random() < 0.5 else pick.choice(list(COLOURS))
     background = world.colour(background_name)
@@ -42,16 +49,16 @@ def scenes(world: World, width: int, height: int, sx: float, sy: float) -> tuple
         names = pick.sample(list(SHAPES), len(spots))
         return [Figure(name, pick.choice(allowed), *spot, shapes.posed(world, name)) for name, spot in zip(names, spots)]
     found: list[Question] = []
-    if kind < 0.62:
+    if kind < of_changes:
         first = some(pick.randint(1, 4))
         second = [Figure(**vars(figure)) for figure in first]
         changed = pick.randrange(len(first))
         change = pick.random()
         target = second[changed]
-        if change < 0.35:
+        if change < of_same:
             answer = "yes"
             difference = "There is no difference: the pictures are the same."
-        elif change < 0.7:
+        elif change < of_colours:
             target.colour = pick.choice([name for name in allowed if name != target.colour])
             answer = "no"
             difference = f"The {target.shape} is {first[changed].colour} in the first picture and {target.colour} in the second."
@@ -63,7 +70,10 @@ def scenes(world: World, width: int, height: int, sx: float, sy: float) -> tuple
             difference = f"The first picture has {article(first[changed].name)}, the second {article(target.name)}."
         found += [ask(pick, "compare", "compare same", answer), ask(pick, "compare", "compare difference", difference), ask(pick, "compare", "compare difference", difference)]
     else:
-        first = second = some(pick.randint(1, 4))
+        first = second = some(pick.randint(2, 5) if kind < of_more else pick.randint(1, 4))
+        if kind < of_more and len(first) > 1:
+            second = [Figure(**vars(figure)) for figure in first]
+            pick.choice((first, second)).pop()
         while alike(first, second):
             second = some(pick.randint(1, 4))
         difference = f"The first picture has {listed(first)}, the second {listed(second)}."
@@ -76,8 +86,8 @@ def scenes(world: World, width: int, height: int, sx: float, sy: float) -> tuple
         for figure in pair[side]:
             if figure.shape not in others:
                 found.append(ask(pick, "compare", "compare which", f"the {NTH[side]}", thing=article(figure.shape)))
-        figure = pick.choice(pair[side])
-        found.append(ask(pick, "compare", "compare colour", figure.colour, shape=figure.shape, nth=NTH[side]))
+        for figure in pair[side] if training else [pick.choice(pair[side])]:
+            found.append(ask(pick, "compare", "compare colour", figure.colour, shape=figure.shape, nth=NTH[side]))
     inks = [world.colour(figure.colour) for figure in first]
     again = [inks[i] if i < len(first) and first[i].colour == figure.colour else world.colour(figure.colour) for i, figure in enumerate(second)]
     canvases = [draw(world, size, background, inks, first)]

@@ -14,17 +14,19 @@ PATCHES = 32
 IGNORED = 255
 # Scenes of one picture and how often each is drawn.
 MIX = {
-    "shapes": (shapes.scene, 0.24),
-    "single": (printed.single, 0.08),
-    "lines": (printed.lines, 0.09),
+    "shapes": (shapes.scene, 0.25),
+    "single": (printed.single, 0.10),
+    "lines": (printed.lines, 0.13),
     "scattered": (printed.scattered, 0.05),
-    "charts": (charts.scene, 0.36),
-    "documents": (documents.scene, 0.12),
+    "charts": (charts.scene, 0.28),
+    "documents": (documents.scene, 0.13),
     "photographs": (photographs.scene, 0.04),
     "chinese": (printed.chinese, 0.02),
 }
 # Answers of these skills weigh more in the loss.
-EMPHASIS = {"chart value": 2.0, "chart largest": 1.5, "chart smallest": 1.5, "count": 1.5, "position": 1.5, "compare": 1.5}
+EMPHASIS = {"chart value": 2.0, "chart largest": 1.5, "chart smallest": 1.5, "count": 2.0, "position": 1.5, "compare": 2.0}
+# What must be told from both pictures: asked first more often than not, since earlier turns give it away.
+DECISIVE = ("compare same", "compare difference", "compare more")
 GRIDS = {3: ((2, 1), (2, 1), (1, 2)), 4: ((3, 1), (1, 3)), 5: ((2, 2), (2, 2), (2, 2), (4, 1), (1, 4)), 6: ((5, 1), (1, 5)), 7: ((3, 2), (3, 2), (3, 2), (2, 3), (2, 3), (6, 1), (1, 6))}
 
 
@@ -76,9 +78,9 @@ def one_picture(world: World, width: int, height: int, most: int, kind: str | No
     return Sample([canvas], grid, "one", found)
 
 
-def two_pictures(world: World, width: int, height: int, most: int) -> Sample:
+def two_pictures(world: World, width: int, height: int, most: int, shares: str = "test") -> Sample:
     grid = layout.choose_grid(width, height, most)
-    canvases, found = pairs.scenes(world, width, height, 448 * grid[0] / width, 448 * grid[1] / height)
+    canvases, found = pairs.scenes(world, width, height, 448 * grid[0] / width, 448 * grid[1] / height, shares)
     return Sample(canvases, grid, world.random.choices(("numbered", "bare", "combined"), (0.7, 0.15, 0.15))[0], found)
 
 
@@ -136,6 +138,9 @@ class Encoder:
         ids, weights = list(self.prefix), [0.0] * len(self.prefix)
         seen = set()
         world.random.shuffle(sample.questions)
+        if len(sample.questions) > 1 and world.random.random() < 0.65:
+            sample.questions.sort(key=lambda question: question.key not in DECISIVE)
+            sample.questions[1:] = world.random.sample(sample.questions[1:], len(sample.questions) - 1)
         for question in sample.questions:
             if len(seen) == turns or (question.key, question.answer) in seen:
                 continue
@@ -169,15 +174,15 @@ def pick_kind(world: World, progress: float) -> tuple[str, int]:
     draw = world.random.random()
     if draw < 0.013:
         return "talk", 0
-    if draw < 0.08:
+    if draw < 0.2:
         return "two", 2
-    if progress > 0.12 and draw < 0.1:
+    if progress > 0.12 and draw < 0.215:
         return "clip", 4
-    if progress > 0.22 and draw < 0.135:
+    if progress > 0.22 and draw < 0.25:
         return "clip", 8
-    if progress > 0.5 and draw < 0.165:
+    if progress > 0.5 and draw < 0.32:
         return "two", 6
-    if progress > 0.75 and draw < 0.18:
+    if progress > 0.75 and draw < 0.335:
         return "two", 14
     if world.random.random() < many:
         return "one", world.random.choices((3, 4, 5, 6, 7), (0.28, 0.05, 0.22, 0.03, 0.42))[0]
@@ -194,7 +199,7 @@ def chunk(world: World, encoder: Encoder, progress: float, room: int = 128) -> C
         samples = [one_picture(world, *size) for _ in range(count)]
     elif kind == "two":
         size = single_tile_size(world) if tiles == 2 else tiled_size(world, tiles // 2)
-        samples = [two_pictures(world, *size) for _ in range(count)]
+        samples = [two_pictures(world, *size, "training") for _ in range(count)]
     elif kind == "clip":
         side = pick.uniform(180, 460)
         aspect = pick.choice((1, 1, 4 / 3, 16 / 9, 9 / 16, 1.5))
