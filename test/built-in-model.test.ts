@@ -21,7 +21,7 @@ const maxNewTokens = 100;
 const samples = JSON.parse(readFileSync(`${folder}questions.json`, "utf8")) as Sample[];
 
 /**
- * How many of a skill's samples must be right: four of each, six short questions in Chinese. They are the same in every run, so
+ * How many of a skill's samples must be right: of four, of eight forms and pairs, of six short questions in Chinese. They are the same in every run, so
  * these are floors under what the card's larger sets measure, and not estimates of it.
  */
 const floors: Readonly<Record<string, number>> = {
@@ -37,8 +37,8 @@ const floors: Readonly<Record<string, number>> = {
   "chart largest": 3,
   "chart smallest": 3,
   "chart title": 3,
-  form: 3,
-  compare: 3,
+  form: 5,
+  compare: 7,
   clip: 4,
   blank: 4,
   talk: 4,

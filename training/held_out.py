@@ -14,6 +14,7 @@ from PIL import Image
 from evaluate import SKILLS, case
 
 LARGEST = 150_000  # bytes of a question's pictures: textured backgrounds are left out
+TWICE = ("form", "compare")  # of these twice as many: what they ask differs most
 SHORT_CHINESE = ("colour", "shape", "count", "position", "chart value", "chart largest")  # skills that are asked about in Chinese too
 
 
@@ -67,7 +68,7 @@ def main() -> None:
         taken = 0
         for item in fitting(skill, lambda item: True, 1000):
             taken += take(skill, skill if kind in ("single", "photographs") else kind, item)
-            if taken == options.each:
+            if taken == options.each * (1 + (skill in TWICE)):
                 break
     for skill in SHORT_CHINESE:
         chinese = fitting(skill, lambda item: re.search("[\u4e00-\u9fff]", item["question"]), 2000)
