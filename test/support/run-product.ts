@@ -170,6 +170,6 @@ export async function runProduct(
   };
 }
 
-function asHalves(values: Float32Array): Uint8Array {
+export function asHalves(values: Float32Array): Uint8Array {
   return new Uint8Array(Uint16Array.from(values, (x) => (Number.isNaN(x) ? 0x7e00 : halfBits(x))).buffer);
 }
