@@ -22,8 +22,8 @@ const kernels = [
   normKernel({ kind: "layerNorm", columns: 100, epsilon: 1e-6, threads: 64 }),
   normKernel({ kind: "rmsNorm", columns: 100, epsilon: 1e-6, threads: 256 }),
   ...both.flatMap((shared) =>
-    (["f16", "f32"] as const).map((cacheType) =>
-      rotaryKernel({ heads: 4, keyValueHeads: 2, headSize: 16, cacheType, shared }),
+    (["f16", "f32"] as const).flatMap((cacheType) =>
+      both.map((wide) => rotaryKernel({ heads: 4, keyValueHeads: 2, headSize: 16, cacheType, shared, wide })),
     ),
   ),
   ...formats.flatMap((format) => [

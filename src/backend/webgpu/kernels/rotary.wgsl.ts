@@ -10,17 +10,30 @@ export interface RotaryOptions {
   readonly cacheType: "f16" | "f32";
   /** q, k and v are columns of one matrix, bound once. */
   readonly shared: boolean;
+  /** Whether d is a multiple of 8, strides and firsts multiples of 4: then four columns are read and written at once. */
+  readonly wide?: boolean;
 }
 
 const threads = 32;
+const wideThreads = 128;
+
+const sizes = [
+  "rows",
+  ...["query", "key", "value", "angles", "slots", "output"].flatMap((name) => [
+    `${name}Stride`,
+    `${name}First`,
+  ]),
+];
 
 /**
- * Turns q and k by their position's angles, and keeps k and v: see `Rotary`. One workgroup for each head of a row's q, k and v.
+ * Turns q and k by their position's angles, and keeps k and v: see `Rotary`. One workgroup for each head of a row's q, k and v;
+ * with `wide`, an invocation for every eight columns of them, as many heads and rows a workgroup as it takes.
  *
  * 0 query [1 key 2 value] f32, then angles f32 `[N, d]`, slots u32 `[N]`, keys and values of the layer
  * `[pages * pageSize, keyValueHeads * d]` of `cacheType`, output f32 `[N, heads * d]`, uniform.
  */
 export function rotaryKernel(options: RotaryOptions): Kernel {
+  if (options.wide) return wideRotaryKernel(options);
   const { heads, keyValueHeads, headSize, cacheType, shared } = options;
   const half = headSize / 2;
   const [key, value] = shared ? ["query", "query"] : ["key", "value"];
@@ -46,24 +59,7 @@ ${buffer("slots", "u32")}
 ${buffer("keys", cacheWord)}
 ${buffer("values", cacheWord)}
 ${buffer("result", "f32")}
-${uniformOf(
-  [
-    "rows",
-    "queryStride",
-    "queryFirst",
-    "keyStride",
-    "keyFirst",
-    "valueStride",
-    "valueFirst",
-    "anglesStride",
-    "anglesFirst",
-    "slotsStride",
-    "slotsFirst",
-    "outputStride",
-    "outputFirst",
-  ],
-  binding++,
-)}
+${uniformOf(sizes, binding++)}
 
 fn turned(a: f32, b: f32, turn: vec2f) -> vec2f {
   return vec2f(a * turn.x - b * turn.y, b * turn.x + a * turn.y);
@@ -126,9 +122,82 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   };
 }
 
-export function rotaryWorkgroups(
-  { heads, keyValueHeads }: Pick<RotaryOptions, "heads" | "keyValueHeads">,
-  rows: number,
-): Workgroups {
-  return foldWorkgroups(rows * (heads + 2 * keyValueHeads));
+/** An invocation has four columns of a head's first half and their fellows of the second. */
+function wideRotaryKernel({ heads, keyValueHeads, headSize, cacheType, shared }: RotaryOptions): Kernel {
+  if (headSize % 8 !== 0) throw new RangeError(`head size ${headSize} is not a multiple of 8`);
+  const quarters = headSize / 8; // fours of columns in half a head
+  const rowItems = (heads + 2 * keyValueHeads) * quarters;
+  const [key, value] = shared ? ["query", "query"] : ["key", "value"];
+  const cached = cacheType === "f16" ? "vec2u" : "vec4f";
+  const kept = (four: string) =>
+    cacheType === "f16" ? `vec2u(pack2x16float(${four}.xy), pack2x16float(${four}.zw))` : four;
+  const buffers = [
+    ["query", "vec4f"],
+    ...(shared ? [] : [["key", "vec4f"] as const, ["value", "vec4f"] as const]),
+    ["angles", "vec4f"],
+    ["slots", "u32"],
+    ["keys", cached],
+    ["values", cached],
+    ["result", "vec4f"],
+  ] as const;
+  const place = (tensor: string, head: string) =>
+    `(n * sizes.${tensor}Stride + sizes.${tensor}First) / 4u + ${head} * ${2 * quarters}u + c`;
+  return {
+    key: `rotary ${heads} ${keyValueHeads} ${headSize} ${cacheType} ${shared ? "shared" : "apart"} wide`,
+    code: `
+${buffers.map(([name, type], i) => `@group(0) @binding(${i}) var<storage, read_write> ${name}: array<${type}>;`).join("\n")}
+${uniformOf(sizes, buffers.length)}
+
+@compute @workgroup_size(${wideThreads})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) lane: u32) {
+  let item = ${workgroupNumber} * ${wideThreads}u + lane;
+  let n = item / ${rowItems}u;
+  if (n >= sizes.rows) { return; }
+  let head = item % ${rowItems}u / ${quarters}u;
+  let c = item % ${quarters}u;
+  let turns = (n * sizes.anglesStride + sizes.anglesFirst) / 4u + c;
+  let cosine = angles[turns];
+  let sine = angles[turns + ${quarters}u];
+  if (head < ${heads}u) {
+    let read = ${place("query", "head")};
+    let a = query[read];
+    let b = query[read + ${quarters}u];
+    let to = ${place("output", "head")};
+    result[to] = a * cosine - b * sine;
+    result[to + ${quarters}u] = b * cosine + a * sine;
+    return;
+  }
+  let slot = slots[n * sizes.slotsStride + sizes.slotsFirst] * ${2 * quarters * keyValueHeads}u + c;
+  if (head < ${heads + keyValueHeads}u) {
+    let own = head - ${heads}u;
+    let read = ${place("key", "own")};
+    let a = ${key}[read];
+    let b = ${key}[read + ${quarters}u];
+    let first = a * cosine - b * sine;
+    let second = b * cosine + a * sine;
+    let to = slot + own * ${2 * quarters}u;
+    keys[to] = ${kept("first")};
+    keys[to + ${quarters}u] = ${kept("second")};
+    return;
+  }
+  let own = head - ${heads + keyValueHeads}u;
+  let read = ${place("value", "own")};
+  let first = ${value}[read];
+  let second = ${value}[read + ${quarters}u];
+  let to = slot + own * ${2 * quarters}u;
+  values[to] = ${kept("first")};
+  values[to + ${quarters}u] = ${kept("second")};
+}`,
+    bindings: [...buffers.map(() => "write" as const), "uniform"],
+    features: [],
+  };
+}
+
+type RotaryShape = Pick<RotaryOptions, "heads" | "keyValueHeads"> &
+  ({ readonly wide?: false } | Pick<Required<RotaryOptions>, "wide" | "headSize">);
+
+export function rotaryWorkgroups(shape: RotaryShape, rows: number): Workgroups {
+  const heads = rows * (shape.heads + 2 * shape.keyValueHeads);
+  return foldWorkgroups(shape.wide ? Math.ceil((heads * shape.headSize) / 8 / wideThreads) : heads);
 }
