@@ -6,6 +6,10 @@
 #include "program.h"
 #include "simd.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 static inline f32x16 choose16(i32x16 mask, f32x16 yes, f32x16 no) {
   return (f32x16)(((i32x16)yes & mask) | ((i32x16)no & ~mask));
 }
@@ -40,7 +44,8 @@ static inline f32x16 gelu16(f32x16 x) {
   p = p * t + 0.20468736409f;
   p = p * t + 0.21381474167f;
   p = p * t + 0.21441678301f;
-  f32x16 tail = 0.5f * exponential16(-0.5f * x * x) * t * p;
+  // Beyond -80 the tail would be a denormal number, which takes processors a hundred times longer.
+  f32x16 power = -0.5f * x * x, tail = 0.5f * exponential16(choose16(power < -80.0f, splat16(-80.0f), power)) * t * p;
   return x * choose16(x < 0, tail, 1 - tail);
 }
 
@@ -60,14 +65,27 @@ static inline void store_some(float *to, f32x16 v, word count) {
   else memcpy(to, &v, (size_t)count * sizeof(float));
 }
 
+// Outputs of many rows go past the caches where `past` says so and the processor can: a store into them would first read
+// the line, which takes memory as long as the writing.
+static inline void store_output(float *to, f32x16 v, word count, bool past) {
+#if defined(__AVX512F__)
+  if (past && count == 16 && (uintptr_t)to % 64 == 0) {
+    _mm512_stream_ps(to, (__m512)v);
+    return;
+  }
+#endif
+  (void)past;
+  store_some(to, v, count);
+}
+
 // Outputs m.. of row n, from their sums.
-static inline void finish(const matmul_operation *o, word n, word m, word count, f32x16 v) {
+static inline void finish(const matmul_operation *o, word n, word m, word count, bool past, f32x16 v) {
   if (o->bias) v += load_some(AT(float, o->bias) + m, count);
   if (o->gelu) v = gelu16(v);
   if (o->scale) v *= load_some(AT(float, o->scale) + m, count);
   if (o->residual.address) v += load_some(row_f32(&o->residual, n) + m, count);
   if (o->table.address) v += load_some(row_f32(&o->table, n % o->table.rows) + m, count);
-  store_some(row_f32(&o->output, n) + m, v, count);
+  store_output(row_f32(&o->output, n) + m, v, count, past);
 }
 
 #endif

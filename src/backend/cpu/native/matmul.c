@@ -1,9 +1,9 @@
 // Products with packed weights, and what is added to them. The lanes convert the left operand together; then each claims
 // blocks of output: some panels by some rows, small enough that sums and operand stay in the second cache.
 //
-// The way a product is computed depends on the weight's format, the precision and the processor, never on the number of
-// rows, and every way adds a row's columns in one fixed order: a row's result is the same in any batch and with any
-// number of lanes, bit for bit.
+// The way a product is computed depends on the weight's format, the precision and the processor, and every way adds a row's
+// columns in one fixed order: a row's result is the same in any batch and with any number of lanes, bit for bit. (int4 has
+// two ways, for few rows and for many, with the same bits.)
 #include "epilogue.h"
 #include "kernels.h"
 #include "product.h"
@@ -13,7 +13,7 @@
 #include "product_tiles.h"
 
 // A product works on pairs of panels: two neighbours, or the same panel of gate and up.
-typedef struct {
+typedef struct product {
   const lane *lane;
   const tensor *input;
   const weight *gate, *up;  // up: NULL in a plain product
@@ -22,14 +22,17 @@ typedef struct {
   operand x;
   word pairs, block_pairs, pair_blocks, block_groups, row_blocks;
   float *sums, *scratch;  // of this lane
+  bool past;  // outputs go past the caches
   int tile_shape;
+  word done_unit, done_pair;  // whose sums are complete, but no outputs yet
 } product;
 
-static way way_of(const weight *weight, bool fast) {
-  (void)weight, (void)fast;
+static way way_of(const weight *weight, bool fast, word rows) {
+  (void)weight, (void)fast, (void)rows;
 #if defined(__AMX_BF16__) && defined(__AMX_INT8__)
   if (fast && weight->format == PANEL_BF16) return BF16_TILES;
   if (fast && weight->format == PANEL_INT8) return INT8_TILES;
+  if (fast && weight->format == PANEL_INT4 && rows > 16) return INT4_TILES;
 #endif
 #if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
   if (fast && weight->format == PANEL_BF16) return BF16_PAIRS;
@@ -50,10 +53,8 @@ static way way_of(const weight *weight, bool fast) {
 // Rows of a block at most, and pairs of panels: tiles take more, for they wait longer for rows.
 #define BLOCK_ROWS 256
 #define BLOCK_PAIRS 8
+#define TILE_ROWS 320
 #define TILE_PAIRS 16
-
-// Columns of a block that keeps the weights of a pair of panels in the first cache while the rows go past.
-#define TILE_COLUMNS 256
 
 // WebAssembly can not fetch ahead. One row takes its weights in a straight line, which processors foresee, and this many
 // bytes of them at a time.
@@ -72,7 +73,7 @@ static word block_columns(const product *p) {
   if (streams(p)) return p->x.columns;
   if (span_of(p->x.way) == INT8_SPAN) return INT8_SPAN;
   if (nibbled(p->x.way)) return 2048;
-  return p->x.way == BF16_TILES && p->x.rows > 16 ? TILE_COLUMNS : 512;
+  return tiled(p->x.way) && p->x.rows > 16 ? tile_block(p->x.way) / bytes_per_column(p->x.way) : 512;
 }
 
 static bool cancelled(const lane *lane) {
@@ -83,11 +84,12 @@ static word divide_up(word a, word b) { return (a + b - 1) / b; }
 
 // Where everything lies in the workspace; the bytes it takes.
 static word place(product *p, uint8_t *workspace, bool fast, int lanes, int lane) {
-  word bytes = place_operand(&p->x, workspace, p->input, way_of(p->gate, fast), fast);
-  word groups = divide_up(p->x.rows, p->x.step), most_groups = BLOCK_ROWS / p->x.step / 2 * 2;
+  word bytes = place_operand(&p->x, workspace, p->input, way_of(p->gate, fast, p->input->rows), fast);
+  word groups = divide_up(p->x.rows, p->x.step), most_groups = (tiled(p->x.way) ? TILE_ROWS : BLOCK_ROWS) / p->x.step / 2 * 2;
   p->row_blocks = divide_up(groups, most_groups);
   p->block_groups = (divide_up(groups, p->row_blocks) + 1) / 2 * 2;
   p->row_blocks = divide_up(groups, p->block_groups);
+  p->past = tiled(p->x.way) && p->x.rows > 16;
   p->pairs = p->up ? panels_of(p->gate->rows) : divide_up(panels_of(p->gate->rows), 2);
   word most_pairs = tiled(p->x.way) ? TILE_PAIRS : BLOCK_PAIRS;
   p->block_pairs = p->x.rows <= 16 && !streams(p) ? 1 : most_pairs;
@@ -124,11 +126,22 @@ static word bytes_at(const product *p, word column) {
   return panel_bytes(COLUMN_PADDING, p->gate->format) / COLUMN_PADDING * column;
 }
 
+static void prepare(const operand *x, const tensor *input, word group) {
+#if defined(__AMX_BF16__) && defined(__AMX_INT8__)
+  if (tiled(x->way)) {
+    prepare_tiles(x, input, group);
+    return;
+  }
+#endif
+  prepare_group(x, input, group);
+}
+
 static void multiply(const block *block) {
   switch (block->x->way) {
 #if defined(__AMX_BF16__) && defined(__AMX_INT8__)
     case BF16_TILES:
-    case INT8_TILES: multiply_tiles(block); break;
+    case INT8_TILES:
+    case INT4_TILES: multiply_tiles(block); break;
 #endif
 #if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
     case BF16_PAIRS:
@@ -146,43 +159,14 @@ static void multiply(const block *block) {
 
 // Each pair of a unit fetches two of the groups of rows that its next columns are made of.
 static void fetch_rows(const product *p, block *block, word index, word unit, word from) {
+  (void)p, (void)block, (void)index, (void)unit, (void)from;
+#if defined(__AMX_BF16__) && defined(__AMX_INT8__)
   if (!tiled(p->x.way) || p->x.rows <= 16) return;
   if (from >= p->x.columns) from = 0;
   word group = unit % p->row_blocks * p->block_groups + index;
   if (index >= p->block_groups || (group + 2) * 16 > p->x.rows) return;
-  for (word i = 0; i < 2; i++) {
-    block->next_rows[i] = group_at(&p->x, group + i) + from * bytes_per_column(p->x.way) * 16;
-  }
-}
-
-// Sums of a unit, [pair][panel][row][16]. False when the run was cancelled. What comes after a block, in this unit or in
-// the next one, is fetched meanwhile.
-static bool multiply_unit(product *p, word unit, word next_unit) {
-  word first = first_pair(p, unit), end = end_pair(p, unit), step = block_columns(p);
-  word first_group = unit % p->row_blocks * p->block_groups, groups = divide_up(p->x.rows, p->x.step) - first_group;
-  if (groups > p->block_groups) groups = p->block_groups;
-  word panel_sums = p->block_groups * p->x.step * PANEL_ROWS;
-  memset(p->sums, 0, (size_t)((end - first) * 2 * panel_sums) * sizeof(float));
-  for (word from = 0; from < p->x.columns; from += step) {
-    for (word pair = first; pair < end; pair++) {
-      if (cancelled(p->lane)) return false;
-      word next_pair = pair + 1 < end ? pair + 1 : first, next_from = pair + 1 < end ? from : from + step;
-      if (next_from >= p->x.columns) next_from = 0, next_pair = first_pair(p, next_unit);
-      block block = {
-          .x = &p->x, .format = p->gate->format, .first_group = first_group, .groups = groups, .from = from,
-          .end = from + step < p->x.columns ? from + step : p->x.columns,
-          .scratch = p->scratch, .tile_shape = &p->tile_shape,
-      };
-      fetch_rows(p, &block, 2 * (pair - first), from + step < p->x.columns ? unit : next_unit, from + step);
-      for (int which = 0; which < 2; which++) {
-        block.panels[which] = panel_of(p, pair, which);
-        block.panels[which].next = panel_of(p, next_pair, which).values + bytes_at(p, next_from);
-        block.panels[which].sums = p->sums + ((pair - first) * 2 + which) * panel_sums;
-      }
-      multiply(&block);
-    }
-  }
-  return true;
+  for (word i = 0; i < 2; i++) block->next_rows[i] = tiles_at(&p->x, group + i, from);
+#endif
 }
 
 static f32x16 sum_of(const weight *weight, word panel, const float *sums) {
@@ -190,27 +174,72 @@ static f32x16 sum_of(const weight *weight, word panel, const float *sums) {
   return weight->format == PANEL_INT8 ? v * load16(AT(float, weight->scales) + panel * PANEL_ROWS) : v;
 }
 
-// From sums to outputs.
-static void finish_unit(const product *p, word unit) {
-  word first = first_pair(p, unit), end = end_pair(p, unit), outputs = p->gate->rows;
-  word first_row = unit % p->row_blocks * p->block_groups * p->x.step, rows = p->x.rows - first_row;
-  word panel_sums = p->block_groups * p->x.step * PANEL_ROWS;
-  if (rows > p->block_groups * p->x.step) rows = p->block_groups * p->x.step;
-  for (word r = 0; r < rows; r++) {
-    const float *sums = p->sums + r * PANEL_ROWS;
-    for (word pair = first; pair < end; pair++, sums += 2 * panel_sums) {
-      if (p->up) {
-        word m = pair * PANEL_ROWS, count = outputs - m < PANEL_ROWS ? outputs - m : PANEL_ROWS;
-        f32x16 gate = sum_of(p->gate, pair, sums), up = sum_of(p->up, pair, sums + panel_sums);
-        store_some(row_f32(p->output, first_row + r) + m, silu16(gate) * up, count);
-        continue;
-      }
-      for (word which = 0; which < 2; which++) {
-        word panel = 2 * pair + which, m = panel * PANEL_ROWS, count = outputs - m < PANEL_ROWS ? outputs - m : PANEL_ROWS;
-        if (count > 0) finish(p->epilogue, first_row + r, m, count, sum_of(p->gate, panel, sums + which * panel_sums));
-      }
+static word first_row(const product *p, word unit) { return unit % p->row_blocks * p->block_groups * p->x.step; }
+static word rows_of(const product *p, word unit) {
+  word rows = p->x.rows - first_row(p, unit), most = p->block_groups * p->x.step;
+  return rows < most ? rows : most;
+}
+static float *sums_at(const product *p, word unit, word pair, word which) {
+  return p->sums + ((pair - first_pair(p, unit)) * 2 + which) * p->block_groups * p->x.step * PANEL_ROWS;
+}
+
+// From sums to outputs: some rows of a pair.
+static void finish_rows(const product *p, word unit, word pair, word from, word end) {
+  const float *sums = sums_at(p, unit, pair, 0), *others = sums_at(p, unit, pair, 1);
+  word outputs = p->gate->rows, first = first_row(p, unit);
+  for (word r = from; r < end; r++) {
+    if (p->up) {
+      word m = pair * PANEL_ROWS, count = outputs - m < PANEL_ROWS ? outputs - m : PANEL_ROWS;
+      f32x16 gate = sum_of(p->gate, pair, sums + r * PANEL_ROWS), up = sum_of(p->up, pair, others + r * PANEL_ROWS);
+      store_output(row_f32(p->output, first + r) + m, silu16(gate) * up, count, p->past);
+      continue;
+    }
+    for (word which = 0; which < 2; which++) {
+      word panel = 2 * pair + which, m = panel * PANEL_ROWS, count = outputs - m < PANEL_ROWS ? outputs - m : PANEL_ROWS;
+      if (count <= 0) continue;
+      f32x16 sum = sum_of(p->gate, panel, (which ? others : sums) + r * PANEL_ROWS);
+      finish(p->epilogue, first + r, m, count, p->past, sum);
     }
   }
+}
+
+#if defined(__AMX_BF16__) && defined(__AMX_INT8__)
+static __attribute__((noinline)) void finish_slice(product *p, word slice, word slices) {
+  word rows = rows_of(p, p->done_unit), share = divide_up(rows, slices), from = slice * share;
+  if (from < rows) finish_rows(p, p->done_unit, p->done_pair, from, from + share < rows ? from + share : rows);
+}
+#endif
+
+// Computes a unit, sums [pair][panel][row][16]. False when the run was cancelled. What comes after a block, in this unit or
+// in the next one, is fetched meanwhile; sums that are complete become outputs while tiles multiply.
+static bool run_unit(product *p, word unit, word next_unit) {
+  word first = first_pair(p, unit), end = end_pair(p, unit), step = block_columns(p);
+  word panel_sums = p->block_groups * p->x.step * PANEL_ROWS;
+  bool meanwhile = tiled(p->x.way);
+  if (p->x.way != BF16_TILES) memset(p->sums, 0, (size_t)((end - first) * 2 * panel_sums) * sizeof(float));
+  for (word from = 0; from < p->x.columns; from += step) {
+    bool last = from + step >= p->x.columns;
+    for (word pair = first; pair < end; pair++) {
+      if (cancelled(p->lane)) return false;
+      word next_pair = pair + 1 < end ? pair + 1 : first, next_from = pair + 1 < end ? from : from + step;
+      if (next_from >= p->x.columns) next_from = 0, next_pair = first_pair(p, next_unit);
+      block block = {
+          .x = &p->x, .format = p->gate->format, .from = from, .end = last ? p->x.columns : from + step,
+          .first_group = first_row(p, unit) / p->x.step, .groups = divide_up(rows_of(p, unit), p->x.step),
+          .scratch = p->scratch, .tile_shape = &p->tile_shape, .finishing = meanwhile && last && pair > first ? p : NULL,
+      };
+      fetch_rows(p, &block, 2 * (pair - first), last ? next_unit : unit, from + step);
+      for (int which = 0; which < 2; which++) {
+        block.panels[which] = panel_of(p, pair, which);
+        block.panels[which].next = panel_of(p, next_pair, which).values + bytes_at(p, next_from);
+        block.panels[which].sums = sums_at(p, unit, pair, which);
+      }
+      multiply(&block);
+      p->done_unit = unit, p->done_pair = pair;
+    }
+  }
+  for (word pair = meanwhile ? end - 1 : first; pair < end; pair++) finish_rows(p, unit, pair, 0, rows_of(p, unit));
+  return true;
 }
 
 static word claim_unit(const product *p) {
@@ -227,14 +256,16 @@ static void run_product(product *p) {
     panel panel = panel_of(p, first_pair(p, unit), 0);
     for (word i = 0; i < bytes_at(p, 256); i += 64) fetch(panel.values + i);
   }
-  while (claim(lane, 0, divide_up(p->x.rows, p->x.step), 1, &group, &end)) prepare_group(&p->x, p->input, group);
+  while (claim(lane, 0, divide_up(p->x.rows, p->x.step), 1, &group, &end)) prepare(&p->x, p->input, group);
   lane_barrier(lane);
   while (unit >= 0) {
     word next = claim_unit(p);
-    if (!multiply_unit(p, unit, next < 0 ? unit : next)) break;
-    finish_unit(p, unit);
+    if (!run_unit(p, unit, next < 0 ? unit : next)) break;
     unit = next;
   }
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
   end_tiles(&p->tile_shape);
 }
 

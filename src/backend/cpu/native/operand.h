@@ -5,7 +5,7 @@
 // 1 f32, 2 bf16 or 4 int8: a kernel reads its rows' words one after another.
 // INT8_HALVES, INT4_HALVES: likewise, [group][column / 2][row of the group] words of two int16, whose order and factors are
 // those in which product_integers.h meets the columns.
-// BF16_TILES, INT8_TILES: [group][column / 32, 64][row of the group] lines of 64 bytes: 16 of them are a tile of 1 KB.
+// BF16_TILES, INT8_TILES, INT4_TILES: see tile_operand.h.
 //
 // int8 is symmetric with a scale for each row and `span` columns: 512 beside int8 weights, where integer sums stay far
 // from overflow and one outlier spoils at most its 512 columns; 32 beside int4, the group of its weights.
@@ -16,7 +16,11 @@
 #include "program.h"
 #include "simd.h"
 
-typedef enum { FLOATS, BF16_PAIRS, INT8_QUADS, INT4_QUADS, INT8_HALVES, INT4_HALVES, BF16_TILES, INT8_TILES } way;
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+typedef enum { FLOATS, BF16_PAIRS, INT8_QUADS, INT4_QUADS, INT8_HALVES, INT4_HALVES, BF16_TILES, INT8_TILES, INT4_TILES } way;
 
 #define INT8_SPAN 512
 
@@ -44,7 +48,7 @@ static inline word bytes_per_column(way way) {
   return way == FLOATS ? 4 : way == BF16_PAIRS || way == BF16_TILES || halves(way) ? 2 : 1;
 }
 static inline word span_of(way way) {
-  if (nibbled(way)) return INT4_GROUP;
+  if (nibbled(way) || way == INT4_TILES) return INT4_GROUP;
   return way == INT8_QUADS || way == INT8_TILES || way == INT8_HALVES ? INT8_SPAN : 0;
 }
 // What a kernel's integer sums have too much for each int8 value of the row: its weights are q + 128 or q + 8, and INT4_HALVES
@@ -52,6 +56,8 @@ static inline word span_of(way way) {
 static inline int excess_of(way way) {
   return way == INT4_QUADS ? 8 : way == INT4_HALVES ? 8 * 256 : way == INT8_HALVES ? 0 : 128;
 }
+// Bytes of a row in a block of tiles: such a block of two panels of weights stays in the first cache while rows stream past.
+static inline word tile_block(way way) { return way == BF16_TILES ? 1024 : 512; }
 static inline word aligned(word bytes) { return (bytes + 63) / 64 * 64; }
 
 // Lays an operand out in memory from `at`, and says how many bytes it takes.
@@ -99,12 +105,19 @@ static inline float span_scale(const float *row, word columns, word from, word e
     most = (f32x16)(((i32x16)magnitude & larger) | ((i32x16)most & ~larger));
     strange += v * 0;
   }
+#if defined(__AVX512F__)
+  return _mm512_reduce_max_ps((__m512)most) / 127 + _mm512_reduce_add_ps((__m512)strange);
+#else
   return max16(most) / 127 + sum16(strange);
+#endif
 }
+
+// To the nearest whole numbers, ties to even.
+static inline i32x16 whole16(f32x16 v, float inverse) { return (i32x16)(v * inverse + 0x1.8p23f) - 0x4b400000; }
 
 // 16 columns as int8, and their sum.
 static inline int quantise16(f32x16 v, float inverse, uint8_t *to) {
-  i32x16 q = (i32x16)(v * inverse + 0x1.8p23f) - 0x4b400000;
+  i32x16 q = whole16(v, inverse);
   i8x16 bytes = __builtin_convertvector(q, i8x16);
   memcpy(to, &bytes, sizeof bytes);
 #if defined(__wasm__)
@@ -161,10 +174,6 @@ static inline int convert32(const operand *x, const float *row, word columns, wo
 static inline void place32(const operand *x, word g, word r, word c, const uint8_t *converted) {
   word bytes = bytes_per_column(x->way), rows = rows_in_group(x, g);
   uint8_t *group = x->values + g * x->step * x->columns * bytes;
-  if (tiled(x->way)) {
-    memcpy(group + (c * bytes / 64 * rows + r) * 64 + c * bytes % 64, converted, (size_t)(32 * bytes));
-    return;
-  }
   uint8_t *to = group + (c * bytes / 4 * rows + r) * 4;
   if (rows == 1) {
     for (word i = 0; i < 32 * bytes; i += 32) memcpy(to + i, converted + i, 32);

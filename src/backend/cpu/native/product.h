@@ -21,18 +21,21 @@ typedef struct {
   float *sums;          // [row][16 outputs]
 } panel;
 
+struct product;
+
 // Columns [from, end) of some groups of rows and two panels. from is a multiple of the operand's span, or of 64.
 typedef struct {
   const operand *x;
   word format, first_group, groups, from, end;
   panel panels[2];
   const uint8_t *next_rows[2];  // tiles of two groups of rows that are wanted soon, or NULL
+  struct product *finishing;    // whose finish_slice is called between products, or NULL
   float *scratch;   // of this lane: SCRATCH_FLOATS
   int *tile_shape;  // of this lane, 0 at first: see shape_tiles
 } block;
 
 #define FLOATS_AT_ONCE 128
-#define SCRATCH_FLOATS (2 * FLOATS_AT_ONCE * PANEL_ROWS)
+#define SCRATCH_FLOATS (3 * FLOATS_AT_ONCE * PANEL_ROWS)
 
 // Far enough ahead to hide memory's latency: into the second cache, the first is too small.
 static inline void fetch(const uint8_t *line) { __builtin_prefetch(line, 0, 2); }
