@@ -44,6 +44,9 @@ export function describeReport(report: BenchmarkReport): string {
       ],
       ["first token", text(report.timeToFirstTokenMs / 1000, "s"), "", "", "", ""],
       ["JavaScript", text(report.hostMillisecondsPerStep, "ms/step"), "", "", "", ""],
+      ...(decode.busyPercent === null
+        ? []
+        : [["device busy", `${decode.busyPercent.toFixed(1)} %`, "of decoding", "", "", ""]]),
       ["peak memory", text(report.peakMemoryBytes / 1e9, "GB"), "", "", "", ""],
     ]),
     "",

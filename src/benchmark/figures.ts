@@ -64,8 +64,15 @@ export function decodeFigures(
     gigabytesPerSecond: bytes / msPerStep / 1e6,
     percentOfLimit: limits && (bytes / readLimit(limits) / msPerStep) * 100,
     msPerStep,
+    busyPercent: busyPercent(repeats.flatMap(({ decode }) => decode)),
     spread,
   };
+}
+
+function busyPercent(steps: readonly DecodeStep[]): number | null {
+  if (steps.some(({ run }) => run.deviceMilliseconds === undefined)) return null;
+  const worked = sum(steps.map(({ run }) => run.deviceMilliseconds!));
+  return (worked / sum(steps.map(({ milliseconds }) => milliseconds))) * 100;
 }
 
 export function hostMilliseconds(repeats: readonly Repeat[]): number {

@@ -67,6 +67,8 @@ export interface DecodeFigures {
   /** Share of the read bandwidth. */
   readonly percentOfLimit: number | null;
   readonly msPerStep: number;
+  /** Share of the time for which the device worked on the steps; null where it does not say. */
+  readonly busyPercent: number | null;
   /** Of `tokensPerSecond`. */
   readonly spread: Spread;
 }
