@@ -62,7 +62,7 @@ export function describeReport(report: BenchmarkReport): string {
           ]),
         ]
       : [
-          "the limits of this machine are not known: they are measured on webgpu, and on cpu with native kernels",
+          "the limits of this machine are not known: they are measured on webgpu and on cpu",
         ]),
   ];
   if (extrapolated) {

@@ -1,6 +1,6 @@
 // What this processor can do at most: how fast its threads read memory together, and how fast they multiply and add with
 // everything in registers. A benchmark holds the kernels against these. Compiled for each variant; the host finds the
-// functions by their names, internvl_read_rate_avx2 and so on. The wasm build has none of this.
+// functions by their names, internvl_read_rate_avx2 and so on. WebAssembly has wasm_limits.c.
 #ifndef __wasm__
 #include <pthread.h>
 #include <sched.h>
