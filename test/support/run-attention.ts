@@ -2,9 +2,10 @@ import { attention, pagedAttention } from "../../src/backend/reference/attention
 import { ReferenceCache } from "../../src/backend/reference/cache.ts";
 import type { WebGpuDevice } from "../../src/backend/webgpu/device.ts";
 import type { Kernel, Workgroups } from "../../src/backend/webgpu/kernel.ts";
+import { widen } from "../../src/checkpoint/dtypes.ts";
 import { matrix, randomNumbers, u32, valuesOf, widened, zeros } from "./matrices.ts";
 import { halfBits, roundToHalf } from "./packed-weights.ts";
-import { runKernel } from "./run-product.ts";
+import { asHalves, runKernel } from "./run-product.ts";
 
 const scaled = (values: Float32Array, factor: number) => values.map((x) => x * factor);
 
@@ -28,12 +29,15 @@ export async function runTileAttention(
     status = false,
     firstValue,
     rounding,
+    halfOutput = false,
   }: {
     together: boolean;
     status?: boolean;
     firstValue?: number;
     /** What rounds keys and values to f16 before. */
     rounding?: { kernel: Kernel; workgroups: Workgroups; bytes: number };
+    /** The output is f16 in memory. */
+    halfOutput?: boolean;
   },
 ) {
   const rows = groups * groupRows;
@@ -76,9 +80,11 @@ export async function runTileAttention(
     );
     inputs.push(new Uint8Array(rounded[sources.length], 0, bytes));
   }
-  const answers = await runKernel(device, kernel, [...inputs, output.data, ...states, sizes], workgroups);
+  const written = halfOutput ? asHalves(output.data) : output.data;
+  const answers = await runKernel(device, kernel, [...inputs, written, ...states, sizes], workgroups);
   const at = inputs.length;
-  return answerOf(answers[at], output, wanted, status ? new Uint32Array(answers[at + 1])[0] : 0);
+  const state = status ? new Uint32Array(answers[at + 1])[0] : 0;
+  return answerOf(answers[at], output, wanted, state, halfOutput);
 }
 
 function answerOf(
@@ -86,8 +92,9 @@ function answerOf(
   output: ReturnType<typeof zeros>,
   wanted: ReturnType<typeof zeros>,
   status: number,
+  half: boolean,
 ) {
-  const data = new Float32Array(buffer, 0, output.data.length);
+  const data = widen(half ? "F16" : "F32", new Uint8Array(buffer)).slice(0, output.data.length);
   const got = valuesOf({ ...output, data });
   const strays = data.filter((x) => !Number.isNaN(x)).length - got.length;
   return { got, wanted: valuesOf(wanted), strays, status };
@@ -106,7 +113,10 @@ export interface PagedCase {
 }
 
 /** A cache of random keys and values on shuffled pages, NaN on every slot that is no sequence's. */
-function filledPages({ keyValueHeads, headSize, pageSize, cacheType, lengths, spread = 1 }: PagedCase) {
+function filledPages(
+  { keyValueHeads, headSize, pageSize, cacheType, lengths, spread = 1 }: PagedCase,
+  valueFactor: number,
+) {
   const width = keyValueHeads * headSize;
   const counts = lengths.map((n) => Math.ceil(n / pageSize));
   const columns = Math.max(...counts) + 1;
@@ -119,7 +129,7 @@ function filledPages({ keyValueHeads, headSize, pageSize, cacheType, lengths, sp
   const [keys, values] = [0, 1].map(() => new Float32Array(total * pageSize * width).fill(Number.NaN));
   const rounded = (data: Float32Array) => (cacheType === "f16" ? data.map(roundToHalf) : data);
   for (const [b, n] of lengths.entries()) {
-    const fresh = [spread, 1].map((factor, i) =>
+    const fresh = [spread, valueFactor].map((factor, i) =>
       rounded(scaled(randomNumbers(n * width, 41 + 2 * b + i), factor)),
     );
     for (let p = 0; p < n; p++) {
@@ -151,14 +161,20 @@ export async function runPagedAttention(
     splits = 1,
     partialBytes = 0,
     combine,
+    halfOutput = false,
+    valueFactor = 1,
   }: {
     status?: boolean;
     splits?: number;
     partialBytes?: number;
     combine?: { kernel: Kernel; workgroups: Workgroups };
+    /** The output is f16 in memory: with `combine`, that kernel's. */
+    halfOutput?: boolean;
+    /** What the cache's values are multiplied by. */
+    valueFactor?: number;
   } = {},
 ) {
-  const { cache, keys, values, pages } = filledPages(of);
+  const { cache, keys, values, pages } = filledPages(of, valueFactor);
   let rows = 0;
   const starts = u32([0, ...of.fresh.map((n) => (rows += n))]);
   const width = of.heads * of.headSize;
@@ -169,6 +185,7 @@ export async function runPagedAttention(
   const output = widened(zeros(rows, width), 0, 4);
   output.data.fill(Number.NaN);
   const sizes = [rows, of.lengths.length, pages.columns, query.stride, query.start, output.stride, splits];
+  const written = halfOutput ? asHalves(output.data) : output.data;
   const answers = await runKernel(
     device,
     kernel,
@@ -179,7 +196,7 @@ export async function runPagedAttention(
       starts.data,
       lengths.data,
       pages.data,
-      output.data,
+      combine ? output.data : written,
       ...(partialBytes > 0 ? [new Uint8Array(partialBytes)] : []),
       ...(status ? [new Uint32Array(1)] : []),
       Uint32Array.from(sizes),
@@ -188,13 +205,18 @@ export async function runPagedAttention(
   );
   // The bindings written: query, starts, lengths, pages, output, then partial or status.
   if (!combine) {
-    return answerOf(answers[4], output, wanted, status ? new Uint32Array(answers[5])[0] : 0);
+    return answerOf(answers[4], output, wanted, status ? new Uint32Array(answers[5])[0] : 0, halfOutput);
   }
   const merged = await runKernel(
     device,
     combine.kernel,
-    [new Uint8Array(answers[5]), output.data, Uint32Array.from(sizes)],
+    [
+      new Uint8Array(answers[5]),
+      written,
+      ...(halfOutput ? [new Uint32Array(1)] : []),
+      Uint32Array.from(sizes),
+    ],
     combine.workgroups,
   );
-  return answerOf(merged[1], output, wanted, 0);
+  return answerOf(merged[1], output, wanted, halfOutput ? new Uint32Array(merged[2])[0] : 0, halfOutput);
 }

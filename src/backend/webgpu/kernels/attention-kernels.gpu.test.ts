@@ -32,6 +32,8 @@ import { tileAttentionPortable, tileAttentionPortableWorkgroups } from "./tile-a
 const exact = { ofRange: 2e-6 };
 /** Queries, keys, values and weights rounded to f16. */
 const rounded = { ofRange: 5e-3 };
+/** Outputs rounded to f16. */
+const narrowed = { ofRange: 5e-4 };
 
 const tiles: (TileCase & { together: boolean })[] = [
   { heads: 2, headSize: 32, groups: 2, groupRows: 1, together: false },
@@ -209,6 +211,26 @@ describe.each(await presentAdapters("lavapipe", "SwiftShader"))(
         check(await runPagedAttention(await device(), pagedDecode(options), workgroups, of, rest), exact);
       },
     );
+
+    it.each(decodes.map((of) => [nameOf(of), of] as const))(
+      "split, to f16: %s",
+      async (_, { splits, lanes, ...of }) => {
+        const options = { ...optionsOf(of), lanes, unroll: 1, threads: 32 };
+        // The kernel that merges writes f16; of one split there is none.
+        const kernel = pagedDecode(splits > 1 ? options : { ...options, result: "f16" });
+        const { workgroups, rest } = decodeRun({ ...options, result: "f16" }, of, splits);
+        const run = async (valueFactor?: number) =>
+          runPagedAttention(await device(), kernel, workgroups, of, {
+            ...(splits > 1 ? rest : { status: true }),
+            halfOutput: true,
+            valueFactor,
+          });
+        const answer = await run();
+        check(answer, narrowed);
+        expect(answer.status).toBe(0);
+        if (of.cacheType === "f32") expect((await run(1e6)).status).toBe(1);
+      },
+    );
   },
 );
 
@@ -236,6 +258,28 @@ describe.each(await presentAdapters("SwiftShader"))("attention on emulated matri
     expect(status).toBe(1);
   });
 
+  it("inside tiles, to f16", async () => {
+    const of = { heads: 2, headSize: 32, groups: 2, groupRows: 7 };
+    const options = { ...of, together: true, result: "f16", tiles: one } as const;
+    const kernel = tileAttentionMatrix(options, emulatedFragments);
+    const run = async (code = kernel.code) =>
+      runTileAttention(await device(), { ...kernel, code }, tileAttentionMatrixWorkgroups(options, of), of, {
+        together: true,
+        status: true,
+        halfOutput: true,
+      });
+    const answer = await run();
+    check(answer, rounded);
+    expect(answer.status).toBe(0);
+    const beyond = kernel.code.replace("written(value)", "written(1e7 * value)");
+    expect(beyond).not.toBe(kernel.code);
+    expect((await run(beyond)).status).toBe(1);
+    const swapped = kernel.code.replace("pack2x16float(value.zw)", "pack2x16float(value.wz)");
+    expect(swapped).not.toBe(kernel.code);
+    const wrong = await run(swapped);
+    expect(wrong.got).not.toBeAllclose(wrong.wanted, { ofRange: 0.01 });
+  });
+
   it.each([true, false])("keys and values rounded before, together: %s", async (together) => {
     const of = { heads: 2, headSize: 32, groups: 2, groupRows: 5 };
     const options = { heads: of.heads, headSize: of.headSize, together, halves: true, tiles: one };
@@ -255,6 +299,24 @@ describe.each(await presentAdapters("SwiftShader"))("attention on emulated matri
       },
     );
     check(answer, rounded);
+  });
+
+  it("over pages, to f16", async () => {
+    const of: PagedCase = { ...prefills[1], headSize: 32, lengths: [7, 40], fresh: [1, 33] };
+    const options = { ...optionsOf(of), result: "f16", tiles: one } as const;
+    const kernel = pagedPrefillMatrix(options, emulatedFragments);
+    const workgroups = pagedPrefillMatrixWorkgroups(options, { rows: 34, sequences: 2 });
+    const run = async (code = kernel.code) =>
+      runPagedAttention(await device(), { ...kernel, code }, workgroups, of, {
+        status: true,
+        halfOutput: true,
+      });
+    const answer = await run();
+    check(answer, rounded);
+    expect(answer.status).toBe(0);
+    const beyond = kernel.code.replace("written(value)", "written(1e7 * value)");
+    expect(beyond).not.toBe(kernel.code);
+    expect((await run(beyond)).status).toBe(1);
   });
 
   it("over pages", async () => {

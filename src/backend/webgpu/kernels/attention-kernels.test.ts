@@ -15,6 +15,7 @@ import { tileAttentionMatrix, tileHalves } from "./tile-attention-matrix.wgsl.ts
 import { tileAttentionPortable } from "./tile-attention-portable.wgsl.ts";
 
 const both = [true, false];
+const results = ["f32", "f16"] as const;
 const sizes = [32, 64, 96, 128];
 /** Heads over key-value heads, as the published checkpoints share them. */
 const shared = [
@@ -28,31 +29,40 @@ const large = { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerW
 const matrixKernels = sizes.flatMap((headSize) =>
   flashTiles(headSize, large).flatMap((tiles) => [
     ...both.flatMap((together) =>
-      both.map((halves) => tileAttentionMatrix({ heads: 16, headSize, together, halves, tiles })),
+      both.flatMap((halves) =>
+        results.map((result) =>
+          tileAttentionMatrix({ heads: 16, headSize, together, halves, result, tiles }),
+        ),
+      ),
     ),
-    ...shared.map(([heads, keyValueHeads]) =>
-      pagedPrefillMatrix({ heads, keyValueHeads, headSize, pageSize, tiles }),
+    ...shared.flatMap(([heads, keyValueHeads]) =>
+      results.map((result) =>
+        pagedPrefillMatrix({ heads, keyValueHeads, headSize, pageSize, result, tiles }),
+      ),
     ),
   ]),
 );
 
 const decodeKernels = [4, 8, 16].flatMap((lanes) =>
-  (["f16", "f32"] as const).map((cacheType) =>
-    pagedDecode({
-      heads: 32,
-      keyValueHeads: 8,
-      headSize: 128,
-      pageSize,
-      cacheType,
-      lanes,
-      unroll: 4,
-      threads: pagedDecodeThreads({ lanes, headSize: 128 }),
-    }),
+  (["f16", "f32"] as const).flatMap((cacheType) =>
+    results.map((result) =>
+      pagedDecode({
+        heads: 32,
+        keyValueHeads: 8,
+        headSize: 128,
+        pageSize,
+        cacheType,
+        lanes,
+        unroll: 4,
+        threads: pagedDecodeThreads({ lanes, headSize: 128 }),
+        result,
+      }),
+    ),
   ),
 );
 
 const portableKernels = sizes.flatMap((headSize) => [
-  pagedDecodeCombine({ heads: 32, headSize }),
+  ...results.map((result) => pagedDecodeCombine({ heads: 32, headSize, result })),
   ...both.map((together) => tileHalves({ heads: 16, headSize, together })),
   ...both.flatMap((rolled) => [
     ...both.map((together) => tileAttentionPortable({ heads: 16, headSize, together, unroll: 4, rolled })),

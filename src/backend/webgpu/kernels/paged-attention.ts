@@ -1,4 +1,5 @@
 import type { KernelBinding } from "../kernel.ts";
+import { outputArray, type ResultType } from "./half-output.ts";
 
 /** The type that keys and values are kept in: f16, two a word, or f32. */
 export type CacheType = "f16" | "f32";
@@ -17,9 +18,12 @@ export const pagedSizes = [
 /**
  * The bindings of every kernel of paged attention, in this order: query `[N, …]` f32, keys and values
  * `[pages * pageSize, keyValueHeads * headSize]` of the cache's type, starts `[B + 1]`, lengths `[B]` and pages
- * `[B, pagesPerSequence]` u32, output `[N, heads * headSize]` f32, partial and status where there are any, and `sizes`.
+ * `[B, pagesPerSequence]` u32, output `[N, heads * headSize]` f32 or f16, partial and status where there are any, and `sizes`.
  */
-export function pagedBindings(cacheType: CacheType, { partial = false, status = false } = {}) {
+export function pagedBindings(
+  cacheType: CacheType,
+  { partial = false, status = false, result = "f32" as ResultType } = {},
+) {
   const kinds: KernelBinding[] = [];
   const text: string[] = [];
   const bind = (kind: KernelBinding, declaration: string) => {
@@ -32,7 +36,7 @@ export function pagedBindings(cacheType: CacheType, { partial = false, status = 
   bind("read", `keys: array<${cached}>`);
   bind("read", `values: array<${cached}>`);
   for (const name of ["starts", "lengths", "pages"]) bind("write", `${name}: array<u32>`);
-  bind("write", "output: array<vec4f>");
+  bind("write", `output: ${outputArray(result)}`);
   if (partial) bind("write", "partial: array<vec4f>");
   if (status) bind("write", "status: array<atomic<u32>>");
   bind("uniform", "sizes: Sizes");

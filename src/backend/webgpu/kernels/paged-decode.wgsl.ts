@@ -1,4 +1,5 @@
 import type { Kernel, Workgroups } from "../kernel.ts";
+import { outputArray, type ResultType, writtenFunction } from "./half-output.ts";
 import { type CacheType, pagedBindings } from "./paged-attention.ts";
 
 /**
@@ -10,7 +11,8 @@ import { type CacheType, pagedBindings } from "./paged-attention.ts";
  *
  * Bindings: see `pagedBindings`, with `partial` `[N * heads * splits, headSize + 4]` f32: a split's weighted sum, its
  * maximum (of scores times log2(e)) and total. `pagedDecodeCombine` makes the output of it; with one split the output
- * is written at once and `partial` is not touched. Strides and firsts are multiples of 4.
+ * is written at once and `partial` is not touched. An f16 output is only for one split: then `status` (set by an output
+ * beyond f16) stands in the place of `partial`. Strides and firsts are multiples of 4.
  *
  * Limits: `lanes` is a power of two that no subgroup of the device is smaller than; `headSize` is a multiple of 8
  * times that (f16) or 4 (f32); `threads` is at most `pagedDecodeThreads` (in stock workgroup memory); at most `mostSplits` splits and 65535 new tokens.
@@ -28,6 +30,8 @@ export interface PagedDecodeOptions {
   readonly threads: number;
   /** Whether to read one step ahead, and its pages two, at twice the registers for keys and values; it does unless told. */
   readonly ahead?: boolean;
+  /** Of the output; f32 unless told. "f16": one split only. */
+  readonly result?: ResultType;
 }
 
 export const mostSplits = 128;
@@ -54,7 +58,9 @@ export function pagedDecode(options: PagedDecodeOptions): Kernel {
     unroll,
     threads,
     ahead = false,
+    result = "f32",
   } = options;
+  const half = result === "f16";
   const sharing = heads / keyValueHeads;
   const groups = threads / lanes;
   const words = cacheType === "f16" ? 8 : 4; // Elements of one 16-byte read.
@@ -97,7 +103,7 @@ ${lines(unroll, (u) => `row${u} = ${rowOf(u, `begin + ${step}u`)};`)}`
   // As many heads at a time as 15 KiB of workgroup memory hold.
   const headsAtOnce = Math.max(1, Math.min(sharing, Math.floor(mergeBytes / (groups * headSize * 4))));
   const rounds = Math.ceil(sharing / headsAtOnce);
-  const { kinds, declarations } = pagedBindings(cacheType, { partial: true });
+  const { kinds, declarations } = pagedBindings(cacheType, { partial: !half, status: half, result });
 
   const attend = (h: number) => `{
   ${lines(unroll, (u) => `var s${u} = ${Array.from({ length: pieces }, (_, j) => `dot(q_${h}_${j}, key${u}_${j})`).join(" + ")};`)}
@@ -134,12 +140,16 @@ for (var i = thread; i < ${count * columns}u; i += ${threads}u) {
   var sum = vec4f(0.0);
   for (var g = 0u; g < ${groups}u; g++) { sum += sums[((h - ${first}u) * ${groups}u + g) * ${columns}u + c]; }
   let head = keyValueHead * ${sharing}u + h;
-  if (sizes.splits == 1u) {
-    output[token * (sizes.outputStride / 4u) + head * ${columns}u + c] = sum / whole(h);
-  } else {
+  ${half ? "{" : "if (sizes.splits == 1u) {"}
+    output[token * (sizes.outputStride / 4u) + head * ${columns}u + c] = written(sum / whole(h));
+  }${
+    half
+      ? ""
+      : ` else {
     let at = ((token * ${heads}u + head) * sizes.splits + split) * ${columns + 1}u;
     partial[at + c] = sum;
     if (c == 0u) { partial[at + ${columns}u] = vec4f(most(h), whole(h), 0.0, 0.0); }
+  }`
   }
 }
 ${round + 1 < rounds ? "workgroupBarrier();" : ""}
@@ -158,6 +168,7 @@ var<workgroup> sums: array<vec4f, ${headsAtOnce * groups * columns}>;
 /** The maximum and total of each group and head. */
 var<workgroup> states: array<vec2f, ${groups * sharing}>;
 ${decodeFunctions(pageSize)}
+${writtenFunction(result, "status[0]")}
 fn most(h: u32) -> f32 {
   var top = states[h].x;
   for (var g = 1u; g < ${groups}u; g++) { top = max(top, states[g * ${sharing}u + h].x); }
@@ -253,24 +264,31 @@ export function pagedDecodePartialBytes(
 }
 
 /**
- * Merges the splits of `paged-decode`. Bindings: partial, output and the same uniform. One workgroup a head of a token:
+ * Merges the splits of `paged-decode`. Bindings: partial, output, status (f16 only) and the same uniform. One workgroup a head of a token:
  * each of its invocations sums four columns over every eighth split. The first reads are under way before the weights
  * of the splits are known: a kernel this short is all waiting.
  */
-export function pagedDecodeCombine({ heads, headSize }: { heads: number; headSize: number }): Kernel {
+export function pagedDecodeCombine({
+  heads,
+  headSize,
+  result = "f32",
+}: Pick<PagedDecodeOptions, "heads" | "headSize" | "result">): Kernel {
+  const half = result === "f16";
   const columns = headSize / 4;
   const groups = Math.max(1, Math.min(8, Math.floor(256 / columns)));
   const threads = groups * columns;
   const early = 4;
   const full = pagedBindings("f32");
   return {
-    key: `paged-decode-combine ${heads} ${headSize}`,
+    key: `paged-decode-combine ${heads} ${headSize} ${result}`,
     features: [],
-    bindings: ["write", "write", "uniform"],
+    bindings: ["write", "write", ...(half ? ["write" as const] : []), "uniform"],
     code: `${full.declarations.split("\n")[0]}
 @group(0) @binding(0) var<storage, read_write> partial: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> output: array<vec4f>;
-@group(0) @binding(2) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read_write> output: ${outputArray(result)};
+${half ? "@group(0) @binding(2) var<storage, read_write> status: array<atomic<u32>>;" : ""}
+@group(0) @binding(${half ? 3 : 2}) var<uniform> sizes: Sizes;
+${writtenFunction(result, "status[0]")}
 var<workgroup> states: array<vec2f, ${mostSplits}>;
 var<workgroup> sums: array<vec4f, ${threads}>;
 
@@ -302,7 +320,7 @@ sums[thread] = sum;
 workgroupBarrier();
 if (thread < ${columns}u) {
   for (var g = 1u; g < ${groups}u; g++) { sum += sums[g * ${columns}u + thread]; }
-  output[workgroup.y * (sizes.outputStride / 4u) + workgroup.x * ${columns}u + thread] = sum / total;
+  output[workgroup.y * (sizes.outputStride / 4u) + workgroup.x * ${columns}u + thread] = written(sum / total);
 }
 }
 `,

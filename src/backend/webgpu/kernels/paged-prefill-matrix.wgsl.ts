@@ -1,5 +1,6 @@
 import type { Kernel, Workgroups } from "../kernel.ts";
 import { type Fragments, matrixUnits } from "./fragments.ts";
+import { type ResultType, writtenFunction } from "./half-output.ts";
 import { type FlashTiles, matrixFlash, rowsOf } from "./matrix-flash.ts";
 import { pagedBindings } from "./paged-attention.ts";
 
@@ -8,7 +9,7 @@ import { pagedBindings } from "./paged-attention.ts";
  * sequences of any numbers of new tokens, with any context before them. The heads that share a key-value head are rows
  * of one workgroup, so a key is staged once for all of them: its row r is token `r / sharing`, head `r % sharing`.
  *
- * Bindings: see `pagedBindings`, with `status: array<atomic<u32>>` (set by a query beyond f16) before the uniform.
+ * Bindings: see `pagedBindings`, with `status: array<atomic<u32>>` (set by a query beyond f16, and by an output when that is f16) before the uniform.
  * Strides and firsts are multiples of 4. Limits: as `tile-attention-matrix`.
  */
 export interface PagedPrefillMatrixOptions {
@@ -16,6 +17,8 @@ export interface PagedPrefillMatrixOptions {
   readonly keyValueHeads: number;
   readonly headSize: number;
   readonly pageSize: number;
+  /** Of the output; f32 unless told. */
+  readonly result?: ResultType;
   readonly tiles: FlashTiles;
 }
 
@@ -23,9 +26,9 @@ export function pagedPrefillMatrix(
   options: PagedPrefillMatrixOptions,
   fragments: Fragments = matrixUnits,
 ): Kernel {
-  const { heads, keyValueHeads, headSize, pageSize, tiles } = options;
+  const { heads, keyValueHeads, headSize, pageSize, result = "f32", tiles } = options;
   const sharing = heads / keyValueHeads;
-  const { kinds, declarations } = pagedBindings("f16", { status: true });
+  const { kinds, declarations } = pagedBindings("f16", { status: true, result });
   const rowChunks = (keyValueHeads * headSize) / 8;
   // Where no step of keys is on two pages, one look at the table serves all of it.
   const whole = pageSize % tiles.keys === 0;
@@ -95,8 +98,9 @@ fn loadValue(place: Place, block: u32, position: u32, chunk: u32) -> Part {
   ${cached("values")}
 }
 fn visible(place: Place, row: u32) -> u32 { return place.context + min(row, place.rows - 1u) / ${sharing}u + 1u; }
+${writtenFunction(result, "status[0]")}
 fn store(place: Place, row: u32, column: u32, value: vec4f) {
-  output[(place.firstQuery + row / ${sharing}u) * (sizes.outputStride / 4u) + columnOf(place, row) + column] = value;
+  output[(place.firstQuery + row / ${sharing}u) * (sizes.outputStride / 4u) + columnOf(place, row) + column] = written(value);
 }`,
       locate: `if (thread == 0u) { shared_place = locate(workgroup.y, workgroup.x); }
 let place = workgroupUniformLoad(&shared_place);`,

@@ -1,12 +1,13 @@
 import { foldWorkgroups, type Kernel, type Workgroups } from "../kernel.ts";
 import { type Fragments, matrixUnits } from "./fragments.ts";
+import { type ResultType, writtenFunction } from "./half-output.ts";
 import { type FlashTiles, matrixFlash, rowsOf } from "./matrix-flash.ts";
 import { tileBindings, tileSizes } from "./tile-attention.ts";
 import { workgroupNumber } from "./wgsl.ts";
 
 /**
  * Full attention inside each group of rows on matrix units: `Attention` of graph/operations.ts in the fast precision.
- * Query, key and value are rounded to f16 where they are staged; one beyond f16 sets `status`.
+ * Query, key and value are rounded to f16 where they are staged; one beyond f16 sets `status`, as does an output when that is f16.
  *
  * Bindings: see `tileBindings`, with `status: array<atomic<u32>>` before the uniform. Strides and firsts are multiples
  * of 4. Limits: head sizes that are a multiple of 32 (64 for 64 keys a step), subgroups of 32, about 40 KiB of
@@ -29,6 +30,8 @@ export interface TileAttentionMatrixOptions {
   readonly together: boolean;
   /** Whether keys and values were rounded to f16 before, by `tileHalves`: half as much to read for each workgroup. */
   readonly halves?: boolean;
+  /** Of the output; f32 unless told. */
+  readonly result?: ResultType;
   readonly tiles: FlashTiles;
 }
 
@@ -36,8 +39,8 @@ export function tileAttentionMatrix(
   options: TileAttentionMatrixOptions,
   fragments: Fragments = matrixUnits,
 ): Kernel {
-  const { heads, headSize, together, halves = false, tiles } = options;
-  const { kinds, declarations, names } = tileBindings(together, true, halves);
+  const { heads, headSize, together, halves = false, result = "f32", tiles } = options;
+  const { kinds, declarations, names } = tileBindings(together, true, halves, result);
   const row = (tensor: string) =>
     `sizes.${tensor}First / 4u + (place.base + row) * (sizes.${tensor}Stride / 4u)`;
   const load = (tensor: string, chunk: string) => `let at = ${row(tensor)} + place.head + ${chunk} * 2u;
@@ -95,8 +98,9 @@ fn loadQuery(place: Place, row: u32, chunk: u32) -> vec4u {
 fn blockAt(place: Place, row: u32) -> u32 { return 0u; }
 ${chunks}
 fn visible(place: Place, row: u32) -> u32 { return place.rows; }
+${writtenFunction(result, "status[0]")}
 fn store(place: Place, row: u32, column: u32, value: vec4f) {
-  output[(place.base + row) * (sizes.outputStride / 4u) + place.head + column] = value;
+  output[(place.base + row) * (sizes.outputStride / 4u) + place.head + column] = written(value);
 }`,
       locate: `let place = Place(sizes.groupRows, workgroup.y * ${rowsOf(tiles)}u, sizes.groupRows, sizes.groupRows,
   workgroup.z * sizes.groupRows, workgroup.x * ${headSize / 4}u);`,

@@ -1,12 +1,13 @@
 import type { KernelBinding } from "../kernel.ts";
+import { outputArray, type ResultType } from "./half-output.ts";
 
 /**
  * The bindings of every kernel of tile attention, in this order: query, key and value `[G * groupRows, …]` f32 (one
  * binding `query` when all three are columns of one storage: WebGPU forbids to bind overlapping ranges twice), output
- * `[G * groupRows, heads * headSize]` f32, status where there is one, and `sizes`. With `halves`, keys and values of
+ * `[G * groupRows, heads * headSize]` f32 or f16, status where there is one, and `sizes`. With `halves`, keys and values of
  * f16 `[G * groupRows, 2 * heads * headSize]` stand in for key and value.
  */
-export function tileBindings(together: boolean, status: boolean, halves = false) {
+export function tileBindings(together: boolean, status: boolean, halves = false, result: ResultType = "f32") {
   const tensors = together || halves ? ["query"] : ["query", "key", "value"];
   const kinds: KernelBinding[] = [];
   const text: string[] = [];
@@ -17,7 +18,7 @@ export function tileBindings(together: boolean, status: boolean, halves = false)
   };
   for (const tensor of tensors) bind("write", `${tensor}: array<vec4f>`);
   if (halves) bind("write", "halves: array<vec4u>");
-  bind("write", "output: array<vec4f>");
+  bind("write", `output: ${outputArray(result)}`);
   if (status) bind("write", "status: array<atomic<u32>>");
   bind("uniform", "sizes: Sizes");
   return {
