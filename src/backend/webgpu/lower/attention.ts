@@ -1,5 +1,6 @@
 import type { Attention, PagedAttention } from "../../../graph/operations.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
+import type { ResultType } from "../kernels/half-output.ts";
 import { type FlashTiles, flashTiles } from "../kernels/matrix-flash.ts";
 import {
   pagedDecode,
@@ -59,16 +60,15 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
   const variants: Variant[] = [];
   const aligned = [query, key, value, output].every(isAligned) && headSize % 4 === 0;
   if (on.mayRound && aligned && headSize % 32 === 0) {
-    const shape = { heads, headSize, together };
+    const shape = { heads, headSize, together, result: on.isHalf(output) ? "f16" : "f32" } as const;
     const overflow = status(statusWords.overflow);
     for (const tiles of flashTiles(headSize, on.device.limits)) {
-      const attend = (halves: boolean, from: readonly Place[]): Dispatch[] =>
-        inF32(output, on, (place) => ({
-          kernel: kernels.tileAttentionMatrix({ ...shape, halves, tiles }),
-          places: [...from, place, overflow],
-          sizes,
-          workgroups: tileAttentionMatrixWorkgroups({ ...shape, tiles }, { groups, groupRows }),
-        }));
+      const attend = (halves: boolean, from: readonly Place[]): Dispatch => ({
+        kernel: kernels.tileAttentionMatrix({ ...shape, halves, tiles }),
+        places: [...from, on.place(output), overflow],
+        sizes,
+        workgroups: tileAttentionMatrixWorkgroups({ ...shape, tiles }, { groups, groupRows }),
+      });
       variants.push({
         name: `${flashName(tiles)} halves`,
         rounds: true,
@@ -80,13 +80,13 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
             sizes,
             workgroups: tileHalvesWorkgroups(shape, query.rows),
           };
-          return [round, ...attend(true, [sources[0], rounded])];
+          return [round, attend(true, [sources[0], rounded])];
         },
       });
       variants.push({
         name: flashName(tiles),
         rounds: true,
-        build: () => attend(false, sources),
+        build: () => [attend(false, sources)],
       });
     }
   }
@@ -135,6 +135,8 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
   const sequences = lengths.rows;
   const sizes = [rows, sequences, pages.columns, ...strides(query), output.storage.columns];
   const shape = { heads, keyValueHeads, headSize, pageSize };
+  const result: ResultType = on.isHalf(output) ? "f16" : "f32";
+  const overflow = status(statusWords.overflow);
   const variants: Variant[] = [];
   const aligned = [query, output].every(isAligned) && headSize % 8 === 0;
   const lanes = lanesFor(on, headSize);
@@ -145,37 +147,38 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
       build: () => {
         const o = { ...shape, cacheType, lanes, unroll: 2, threads: pagedDecodeThreads({ lanes, headSize }) };
         const partial = on.scratch(pagedDecodePartialBytes(shape, { rows, splits }));
-        const { place, after } = f32Output(output, on);
+        const alone = splits === 1 ? result : "f32";
         const split: Dispatch = {
-          kernel: kernels.pagedDecode(o),
-          places: [...sources, place, partial],
+          kernel: kernels.pagedDecode({ ...o, result: alone }),
+          places: [...sources, on.place(output), alone === "f16" ? overflow : partial],
           sizes: [...sizes, splits],
           workgroups: pagedDecodeWorkgroups(o, { rows, splits }),
         };
-        if (splits === 1) return [split, ...after];
+        if (splits === 1) return [split];
         const combine: Dispatch = {
-          kernel: kernels.pagedDecodeCombine(shape),
-          places: [partial, place],
+          kernel: kernels.pagedDecodeCombine({ ...shape, result }),
+          places: [partial, on.place(output), ...(result === "f16" ? [overflow] : [])],
           sizes: [...sizes, splits],
           workgroups: pagedDecodeCombineWorkgroups(shape, { rows }),
         };
-        return [split, combine, ...after];
+        return [split, combine];
       },
     });
   }
   if (on.mayRound && cacheType === "f16" && aligned && headSize % 32 === 0) {
     for (const tiles of flashTiles(headSize, device.limits)) {
-      const o = { ...shape, tiles };
+      const o = { ...shape, tiles, result };
       variants.push({
         name: flashName(tiles),
         rounds: true,
-        build: () =>
-          inF32(output, on, (place) => ({
+        build: () => [
+          {
             kernel: kernels.pagedPrefillMatrix(o),
-            places: [...sources, place, status(statusWords.overflow)],
+            places: [...sources, on.place(output), overflow],
             sizes: [...sizes, 1],
             workgroups: pagedPrefillMatrixWorkgroups(o, { rows, sequences }),
-          })),
+          },
+        ],
       });
     }
   }

@@ -9,7 +9,7 @@ import { epilogueKey, type ProductOptions, weightLayout } from "../kernels/produ
 import { gemvSharings, matrixTiles } from "../kernels/product-tiles.ts";
 import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
 import { f32Input, f32Output, mostGemvRows } from "./halves.ts";
-import { lowerNorm } from "./norms.ts";
+import { plainNorm } from "./norms.ts";
 import { remembered } from "./remembered.ts";
 import type { Choice, Variant } from "./variant.ts";
 
@@ -46,7 +46,7 @@ export function productVariants(options: ProductOptions, call: ProductCall, on: 
     { name: "plain", build: () => plain(options, call, on) },
   ];
   const after = (variant: Variant): Variant =>
-    norm ? { ...variant, build: () => [...lowerNorm(norm, on), ...variant.build()] } : variant;
+    norm ? { ...variant, build: () => [...plainNorm(norm, on), ...variant.build()] } : variant;
   const kept = `${on.isHalf(call.input) ? "from f16 " : ""}${on.isHalf(call.output) ? "to f16 " : ""}`;
   const name = `product ${columns}x${outputs} ${format} ${epilogueKey(options)} ${kept}rows ${bucket}`;
   return {
