@@ -61,9 +61,7 @@ export function describeReport(report: BenchmarkReport): string {
             ...limitRow("int8", "TOP/s", limits.int8Teraops, "int8Teraops", limits),
           ]),
         ]
-      : [
-          "the limits of this machine are not known: they are measured on webgpu and on cpu",
-        ]),
+      : ["the limits of this machine are not known: they are measured on webgpu and on cpu"]),
   ];
   if (extrapolated) {
     lines.push(

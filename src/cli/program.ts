@@ -32,6 +32,7 @@ export function makeProgram(world: World, result: { exitCode: number }): Command
     .option("-v, --verbose", "say more on standard error: timings, and where errors come from")
     .exitOverride()
     .showHelpAfterError("Try --help.")
+    .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       writeErr: (text) => stderr.write(text),

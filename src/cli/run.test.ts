@@ -20,6 +20,7 @@ describe("internvl", () => {
     const help = await runCommand([command, "--help"]);
     expect(help).toMatchObject({ exitCode: 0, errors: "" });
     expect(help.output).toContain(`internvl ${command}`);
+    expect(help.output).toContain("--json");
   });
 
   it.each([
