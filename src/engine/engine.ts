@@ -232,6 +232,7 @@ export class Engine {
         return { entries, outputs, next: undefined };
       }
       const { outputs, staying } = await begin();
+      outputs.catch(() => undefined); // a step begun ahead may fail before anyone waits for it
       return { entries, outputs, next: staying.next };
     } catch (reason) {
       for (const job of jobs) this.#fail(job, reason);

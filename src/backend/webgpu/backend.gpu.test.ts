@@ -5,6 +5,7 @@ import { loadGolden } from "../../../test/support/golden.ts";
 import { DeviceError, MemoryError } from "../../errors.ts";
 import { WebGpuBackend } from "./backend.ts";
 import { usage } from "./memory.ts";
+import type { WebGpuWeights } from "./weights.ts";
 
 const adapters = await presentAdapters("lavapipe", "SwiftShader");
 
@@ -72,6 +73,21 @@ describe.each(adapters)("the backend on %s", (adapter) => {
     expect(() => made.staying.y.hold()).toThrow("freed");
     const short = take.start({ y: [{ of: own, first: 0, count: 2 }] });
     await expect(short.outputs).rejects.toThrow("input y is 2 rows, want f32 [4, 40]");
+    await backend[Symbol.asyncDispose]();
+  });
+
+  it("keeps weights beyond f16 as they are, and those of the same shape beside them", async () => {
+    const device = await openAdapter(adapter);
+    Object.defineProperty(device, "hasMatrixUnits", { value: true });
+    const backend = new WebGpuBackend(device, "fast");
+    const store = new MadeUpStore();
+    const all = [
+      store.weight("gate", 40, 64),
+      store.weight("up", 40, 64, { spread: 2 ** 20 }),
+      store.weight("down", 64, 40),
+    ];
+    const loaded = (await backend.loadWeights(all, store)) as WebGpuWeights;
+    expect(all.map((weight) => loaded.get(weight).format)).toEqual(["bf16", "bf16", "f16"]);
     await backend[Symbol.asyncDispose]();
   });
 

@@ -46,7 +46,10 @@ export async function quantiseWeight(
   }
 }
 
-/** Makes the bf16 weights of products f16, where they lie, but those with values too large for it. */
+/**
+ * Makes the bf16 weights of products f16, where they lie, but those with values too large for it, and those of the same
+ * shape: a gate and its up are read side by side.
+ */
 export async function narrowToHalf(
   weights: WebGpuWeights,
   memory: DeviceMemory,
@@ -68,8 +71,11 @@ export async function narrowToHalf(
       }
     }
     const found = new Uint32Array(await runner.read(largest));
-    for (const [i, [, placed]] of wide.entries()) {
-      if (!fitsHalf(found[(i * bindingAlignment) / 4])) continue;
+    const shapeOf = ({ rows, columns }: PlacedWeight) => `${rows}x${columns}`;
+    const tooLarge = wide.filter((_, i) => !fitsHalf(found[(i * bindingAlignment) / 4]));
+    const kept = new Set(tooLarge.map(([, placed]) => shapeOf(placed)));
+    for (const [, placed] of wide) {
+      if (kept.has(shapeOf(placed))) continue;
       for (const { values } of placed.parts) {
         const workgroups = narrowWeightsWorkgroups(values.size / 4);
         await runner.run(narrowWeights(), [{ buffer: values }], words(values), workgroups);
