@@ -5,6 +5,7 @@ import { loadGolden } from "../../../test/support/golden.ts";
 import { DeviceError, MemoryError } from "../../errors.ts";
 import { WebGpuBackend } from "./backend.ts";
 import { usage } from "./memory.ts";
+import { Recording } from "./recording.ts";
 import type { WebGpuWeights } from "./weights.ts";
 
 const adapters = await presentAdapters("lavapipe", "SwiftShader");
@@ -73,6 +74,37 @@ describe.each(adapters)("the backend on %s", (adapter) => {
     expect(() => made.staying.y.hold()).toThrow("freed");
     const short = take.start({ y: [{ of: own, first: 0, count: 2 }] });
     await expect(short.outputs).rejects.toThrow("input y is 2 rows, want f32 [4, 40]");
+    await backend[Symbol.asyncDispose]();
+  });
+
+  it("does a run again that met a number too large for f16, and every run that took from it", async () => {
+    const backend = new WebGpuBackend(await openAdapter(adapter), "f32");
+    const store = new MadeUpStore();
+    const [one, two] = [store.weight("one", 40, 64), store.weight("two", 24, 40)];
+    const graphs = [
+      recorded((g) => g.output("y", g.matmul(g.input("x", "f32", 2, 64), one), { stays: true })),
+      recorded((g) => g.output("z", g.matmul(g.input("y", "f32", 2, 40), two))),
+    ];
+    const weights = await backend.loadWeights([one, two], store);
+    const [make, take] = await Promise.all(graphs.map((graph) => backend.prepare(graph, weights)));
+    const x = randomFloats(2 * 64, 5);
+    const { y } = await make.run({ x });
+    const { z } = await take.run({ y });
+    let reads = 0;
+    const whole = Recording.prototype.read;
+    const counted = vi.spyOn(Recording.prototype, "read").mockImplementation(function (
+      this: Recording,
+      encoded,
+    ) {
+      return { ...whole.call(this, encoded), overflow: reads++ === 0 };
+    });
+    const made = make.start({ x });
+    const taken = take.start({ y: [{ of: made.staying.y, first: 0, count: 2 }] });
+    expect((await taken.outputs).z).toEqual(z);
+    expect(await made.staying.y.read()).toEqual(y);
+    expect(reads).toBe(4); // each of the two, and each again
+    made.staying.y.letGo();
+    counted.mockRestore();
     await backend[Symbol.asyncDispose]();
   });
 
