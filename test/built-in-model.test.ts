@@ -37,7 +37,7 @@ const floors: Readonly<Record<string, number>> = {
   "chart largest": 3,
   "chart smallest": 3,
   "chart title": 3,
-  form: 5,
+  form: 6,
   compare: 7,
   clip: 4,
   blank: 4,

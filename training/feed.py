@@ -24,6 +24,7 @@ def draw(number: int, seed: int, folder: str, slots, free, full, progress) -> No
     while True:
         slot = free.get()
         world = World(seed * 1_000_003 + number * 10_000_019 + count)
+        world.counts = 2
         count += 1
         try:
             drawn = chunk(world, encoder, progress.value)

@@ -58,6 +58,7 @@ class World:
         self.fonts = fonts
         self.held_out = held_out
         self.photographs = photographs
+        self.counts = 1  # colours and shapes of a scene that are counted
 
     def word(self, longest: int = 12, shortest: int = 2) -> str:
         if not self.held_out and self.random.random() < 0.15:

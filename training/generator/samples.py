@@ -14,19 +14,19 @@ PATCHES = 32
 IGNORED = 255
 # Scenes of one picture and how often each is drawn.
 MIX = {
-    "shapes": (shapes.scene, 0.25),
-    "single": (printed.single, 0.10),
-    "lines": (printed.lines, 0.13),
-    "scattered": (printed.scattered, 0.05),
-    "charts": (charts.scene, 0.28),
-    "documents": (documents.scene, 0.13),
-    "photographs": (photographs.scene, 0.04),
+    "shapes": (shapes.scene, 0.27),
+    "single": (printed.single, 0.09),
+    "lines": (printed.lines, 0.10),
+    "scattered": (printed.scattered, 0.03),
+    "charts": (charts.scene, 0.29),
+    "documents": (documents.scene, 0.155),
+    "photographs": (photographs.scene, 0.045),
     "chinese": (printed.chinese, 0.02),
 }
-# Answers of these skills weigh more in the loss.
-EMPHASIS = {"chart value": 2.0, "chart largest": 1.5, "chart smallest": 1.5, "count": 2.0, "position": 1.5, "compare": 2.0}
-# What must be told from both pictures: asked first more often than not, since earlier turns give it away.
-DECISIVE = ("compare same", "compare difference", "compare more")
+# Answers of these skills, or to these questions, weigh more in the loss.
+EMPHASIS = {"chart value": 2.0, "chart largest": 2.0, "chart smallest": 2.0, "count": 2.0, "position": 1.5, "compare": 2.0, "most expensive": 2.5}
+# What must be told from both pictures, or from all of one: asked first more often than not, since earlier turns give it away.
+DECISIVE = ("compare same", "compare difference", "compare more", "largest", "smallest", "most expensive", "how many of colour", "how many of shape")
 GRIDS = {3: ((2, 1), (2, 1), (1, 2)), 4: ((3, 1), (1, 3)), 5: ((2, 2), (2, 2), (2, 2), (4, 1), (1, 4)), 6: ((5, 1), (1, 5)), 7: ((3, 2), (3, 2), (3, 2), (2, 3), (2, 3), (6, 1), (1, 6))}
 
 
@@ -138,7 +138,7 @@ class Encoder:
         ids, weights = list(self.prefix), [0.0] * len(self.prefix)
         seen = set()
         world.random.shuffle(sample.questions)
-        if len(sample.questions) > 1 and world.random.random() < 0.65:
+        if len(sample.questions) > 1 and world.random.random() < (0.65 if len(sample.pictures) > 1 else 0.5):
             sample.questions.sort(key=lambda question: question.key not in DECISIVE)
             sample.questions[1:] = world.random.sample(sample.questions[1:], len(sample.questions) - 1)
         for question in sample.questions:
@@ -152,7 +152,8 @@ class Encoder:
                     continue
             seen.add((question.key, question.answer))
             ids += asked + answer
-            weights += [0.0] * len(asked) + [EMPHASIS.get(question.skill, 1.0) / len(answer) ** 0.5] * len(answer)
+            emphasis = EMPHASIS.get(question.key, EMPHASIS.get(question.skill, 1.0))
+            weights += [0.0] * len(asked) + [emphasis / len(answer) ** 0.5] * len(answer)
         return ids[:longest], weights[:longest]
 
 
@@ -174,15 +175,15 @@ def pick_kind(world: World, progress: float) -> tuple[str, int]:
     draw = world.random.random()
     if draw < 0.013:
         return "talk", 0
-    if draw < 0.2:
+    if draw < 0.105:
         return "two", 2
-    if progress > 0.12 and draw < 0.215:
+    if progress > 0.12 and draw < 0.12:
         return "clip", 4
-    if progress > 0.22 and draw < 0.25:
+    if progress > 0.22 and draw < 0.155:
         return "clip", 8
-    if progress > 0.5 and draw < 0.32:
+    if progress > 0.5 and draw < 0.197:
         return "two", 6
-    if progress > 0.75 and draw < 0.335:
+    if progress > 0.75 and draw < 0.21:
         return "two", 14
     if world.random.random() < many:
         return "one", world.random.choices((3, 4, 5, 6, 7), (0.28, 0.05, 0.22, 0.03, 0.42))[0]

@@ -187,11 +187,12 @@ def questions(world: World, canvas: Canvas, figures: list[Figure], background: s
         add("colour", "only colour", colours[0], COLOURS[colours[0]][1])
         add("shape", "only shape", shapes[0], SHAPES[shapes[0]][1])
     add("count", "how many shapes", str(len(figures)), str(len(figures)))
-    colour = pick.choice(colours + list(COLOURS)[:3])
-    if colour != background:
-        add("count", "how many of colour", str(colours.count(colour)), str(colours.count(colour)), colour=colour, zh_colour=COLOURS[colour][1])
-    shape = pick.choice(shapes + list(SHAPES)[:3])
-    add("count", "how many of shape", str(shapes.count(shape)), str(shapes.count(shape)), plural=SHAPES[shape][0], zh_shape=SHAPES[shape][1])
+    for _ in range(world.counts):
+        colour = pick.choice(colours + list(COLOURS)[:3])
+        if colour != background:
+            add("count", "how many of colour", str(colours.count(colour)), str(colours.count(colour)), colour=colour, zh_colour=COLOURS[colour][1])
+        shape = pick.choice(shapes + list(SHAPES)[:3])
+        add("count", "how many of shape", str(shapes.count(shape)), str(shapes.count(shape)), plural=SHAPES[shape][0], zh_shape=SHAPES[shape][1])
     shape = pick.choice(shapes + list(SHAPES))
     add("colour", "is there", "yes" if shape in shapes else "no", "有" if shape in shapes else "没有", thing=article(shape), zh_thing=SHAPES[shape][1])
     add("colour", "background", background, COLOURS[background][1])
@@ -218,7 +219,8 @@ def questions(world: World, canvas: Canvas, figures: list[Figure], background: s
         add("missing", "colour of shape", f"There is no {shape} in the picture.", shape=shape)
     add("describe", "describe", describe(figures, background))
     pick.shuffle(found)
-    return [question for index, question in enumerate(found) if sum(other.skill == question.skill for other in found[:index]) < 3]
+    most = {"count": 1 + 2 * world.counts}
+    return [question for index, question in enumerate(found) if sum(other.skill == question.skill for other in found[:index]) < most.get(question.skill, 3)]
 
 
 def scene(world: World, width: int, height: int, sx: float, sy: float, count: int | None = None) -> tuple[Canvas, list[Question]]:
