@@ -68,6 +68,8 @@ export interface ProductCase {
   readonly status?: boolean;
   /** The kernel rounds its input to f16. */
   readonly halves?: boolean;
+  /** The kernel rounds 32 columns of its input at a time to 8 bits. */
+  readonly eightBits?: boolean;
   /** The kernel reads and writes four columns at once behind the product. */
   readonly wide?: boolean;
   /** The output is f16 in memory. */
@@ -87,6 +89,7 @@ export async function runProduct(
     halfInput = false,
     status = false,
     halves = halfInput,
+    eightBits = false,
     wide = false,
     halfOutput = false,
     firstValue,
@@ -123,6 +126,7 @@ export async function runProduct(
     operand = normed;
   }
   if (halves) operand = matrix(rows, columns, Float32Array.from(operand.data, roundToHalf));
+  if (eightBits) operand = matrix(rows, columns, toEightBits(operand.data, columns));
   const wanted = zeros(rows, outputs);
   if (gated) gatedMatmul(operand, loaded[0], loaded[1], wanted, "f32");
   else {
@@ -168,6 +172,22 @@ export async function runProduct(
     strays: answer.slice(0, output.data.length).filter((x) => !Number.isNaN(x)).length - got.length,
     status: status ? new Uint32Array(answers[answers.length - 1])[0] : 0,
   };
+}
+
+/** Rows of `columns` values, 32 at a time with one scale, rounded to -127 to 127 times that. */
+function toEightBits(values: Float32Array, columns: number): Float32Array {
+  const rounded = new Float32Array(values.length);
+  for (let row = 0; row < values.length; row += columns) {
+    for (let first = 0; first < columns; first += 32) {
+      const end = row + Math.min(first + 32, columns);
+      const most = values.slice(row + first, end).reduce((all, x) => Math.max(all, Math.abs(x)), 0);
+      const inverse = most > 0 ? Math.fround(127 / most) : 0;
+      for (let i = row + first; i < end; i++) {
+        rounded[i] = Math.round(Math.fround(values[i] * inverse)) * Math.fround(most / 127);
+      }
+    }
+  }
+  return rounded;
 }
 
 export function asHalves(values: Float32Array): Uint8Array {
