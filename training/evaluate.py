@@ -1,6 +1,6 @@
 """Measures exact answers per skill.
 
-usage: evaluate.py MODEL_FOLDER --out FILE.json [--each 200] [--splits seeds fonts] [--sets FOLDER ...] [--workers 16] [--seconds 170]
+usage: evaluate.py MODEL_FOLDER --out FILE.json [--each 200] [--first 0] [--splits seeds fonts] [--sets FOLDER ...] [--workers 16] [--seconds 170]
 
 Without a GPU it answers picture after picture, every skill in turn, until `--seconds` are over; the next call with the same file
 goes on where it stopped.
@@ -154,7 +154,7 @@ def rounds(options, skills: list[str]):
             kind, number = picture.split(".")[0].split("-")[:2]
             kinds[kind].append((number, item))
         sets[folder.name] = {kind: [(number, [item for each, item in items if each == number]) for number in sorted({each for each, _ in items})] for kind, items in kinds.items()}
-    for number in range(options.each):
+    for number in range(options.first, options.first + options.each):
         for split in options.splits:
             for kind in dict.fromkeys(SKILLS[skill] for skill in skills):
                 of_kind = [skill for skill in skills if SKILLS[skill] == kind]
@@ -219,6 +219,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--each", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="number of the first picture: the card's table is of 0 to 149")
     parser.add_argument("--splits", nargs="*", default=["seeds", "fonts"])
     parser.add_argument("--sets", nargs="*", type=Path, default=[])
     parser.add_argument("--skills", nargs="*", help="only these")
@@ -233,7 +234,7 @@ def main() -> None:
     chosen = options.skills or list(SKILLS)
     pending = {}
     for split in options.splits:
-        jobs = [(skill, number, "train" if split == "seeds" else "test") for skill in chosen for number in range(options.each)]
+        jobs = [(skill, number, "train" if split == "seeds" else "test") for skill in chosen for number in range(options.first, options.first + options.each)]
         pending[split] = pool.map_async(drawn, jobs, chunksize=8)
     for folder in options.sets:
         pending[folder.name] = pool.map_async(dict, cases_of_set(folder), chunksize=4)
