@@ -1,6 +1,6 @@
 import { readsOf, writesOf } from "./operations.ts";
 import type { Graph } from "./recorder.ts";
-import { bytesPerElement, type Storage } from "./tensor.ts";
+import { bytesPerElement, type Storage, type Tensor } from "./tensor.ts";
 
 /** Where each activation of a graph lies in one arena. */
 export interface Plan {
@@ -25,9 +25,13 @@ interface Life {
 /**
  * Places activations so that two overlap in memory only if they are never alive together: largest first, each at the
  * lowest gap that fits. Outputs stay alive to the end of the program.
+ * @param reads what each operation reads, by its number, where a backend reads more than the operation says
  */
-export function planMemory(graph: Graph): Plan {
-  const lives = lifetimes(graph);
+export function planMemory(
+  graph: Graph,
+  reads: (step: number) => readonly Tensor[] = (step) => readsOf(graph.operations[step]),
+): Plan {
+  const lives = lifetimes(graph, reads);
   const placed: { life: Life; offset: number }[] = [];
   const offsets = new Map<number, number>();
   let arenaBytes = 0;
@@ -47,10 +51,10 @@ export function planMemory(graph: Graph): Plan {
 }
 
 /** The operations between which each activation is needed. */
-function lifetimes(graph: Graph): Life[] {
+function lifetimes(graph: Graph, reads: (step: number) => readonly Tensor[]): Life[] {
   const lives = new Map<number, { storage: Storage; first: number; last: number }>();
   graph.operations.forEach((operation, step) => {
-    for (const { storage } of [...writesOf(operation), ...readsOf(operation)]) {
+    for (const { storage } of [...writesOf(operation), ...reads(step)]) {
       if (storage.kind !== "activation") continue;
       const life = lives.get(storage.id);
       if (life) life.last = step;

@@ -112,10 +112,14 @@ export interface PagedCase {
   readonly spread?: number;
 }
 
-/** A cache of random keys and values on shuffled pages, NaN on every slot that is no sequence's. */
-function filledPages(
+/**
+ * A cache of random keys and values on shuffled pages, NaN on every slot that is no sequence's.
+ * @param filled positions of each sequence that have keys and values; NaN is on the rest
+ */
+export function filledPages(
   { keyValueHeads, headSize, pageSize, cacheType, lengths, spread = 1 }: PagedCase,
-  valueFactor: number,
+  valueFactor = 1,
+  filled = lengths,
 ) {
   const width = keyValueHeads * headSize;
   const counts = lengths.map((n) => Math.ceil(n / pageSize));
@@ -132,7 +136,7 @@ function filledPages(
     const fresh = [spread, valueFactor].map((factor, i) =>
       rounded(scaled(randomNumbers(n * width, 41 + 2 * b + i), factor)),
     );
-    for (let p = 0; p < n; p++) {
+    for (let p = 0; p < filled[b]; p++) {
       const slot = table[b * columns + Math.floor(p / pageSize)] * pageSize + (p % pageSize);
       keys.set(fresh[0].subarray(p * width, (p + 1) * width), slot * width);
       values.set(fresh[1].subarray(p * width, (p + 1) * width), slot * width);

@@ -2,6 +2,7 @@ import { readsOf } from "../../graph/operations.ts";
 import { planMemory } from "../../graph/planner.ts";
 import type { Graph } from "../../graph/recorder.ts";
 import { bytesPerElement, type Storage } from "../../graph/tensor.ts";
+import { readsWithTurning } from "./lower/turning.ts";
 import { alignUp } from "./memory.ts";
 
 /** Inputs of more bytes than this are written one by one, from where the caller has them. */
@@ -20,7 +21,7 @@ export interface ProgramLayout {
 }
 
 export function layOut(graph: Graph): ProgramLayout {
-  const plan = planMemory(graph);
+  const plan = planMemory(graph, readsWithTurning(graph.operations));
   const offsets = new Map<number, number>();
   let end = 0;
   const place = (storage: Storage) => {

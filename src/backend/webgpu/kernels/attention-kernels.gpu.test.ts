@@ -9,15 +9,10 @@ import {
 import "../../../../test/support/to-be-allclose.ts";
 import type { WebGpuDevice } from "../device.ts";
 import { emulatedFragments } from "./fragments.emulated.ts";
-import {
-  type PagedDecodeOptions,
-  pagedDecode,
-  pagedDecodeCombine,
-  pagedDecodeCombineWorkgroups,
-  pagedDecodePartialBytes,
-  pagedDecodeWorkgroups,
-} from "./paged-decode.wgsl.ts";
+import { type PagedDecodeOptions, pagedDecode, pagedDecodeWorkgroups } from "./paged-decode.wgsl.ts";
+import { pagedDecodeCombine, pagedDecodeCombineWorkgroups } from "./paged-decode-combine.wgsl.ts";
 import { pagedDecodePortable } from "./paged-decode-portable.wgsl.ts";
+import { pagedDecodePartialBytes } from "./paged-decode-splits.ts";
 import { pagedPrefillMatrix, pagedPrefillMatrixWorkgroups } from "./paged-prefill-matrix.wgsl.ts";
 import { pagedPrefillPortable, pagedPrefillPortableWorkgroups } from "./paged-prefill-portable.wgsl.ts";
 import {

@@ -2,13 +2,10 @@ import { describe, expect, it } from "vitest";
 import { faultsOf, nullDevice } from "../../../../test/support/null-device.ts";
 import type { Kernel } from "../kernel.ts";
 import { flashBytes, flashTiles } from "./matrix-flash.ts";
-import {
-  pagedDecode,
-  pagedDecodeCombine,
-  pagedDecodeSplits,
-  pagedDecodeThreads,
-} from "./paged-decode.wgsl.ts";
+import { pagedDecode } from "./paged-decode.wgsl.ts";
+import { pagedDecodeCombine } from "./paged-decode-combine.wgsl.ts";
 import { pagedDecodePortable } from "./paged-decode-portable.wgsl.ts";
+import { pagedDecodeSplits } from "./paged-decode-splits.ts";
 import { pagedPrefillMatrix } from "./paged-prefill-matrix.wgsl.ts";
 import { pagedPrefillPortable } from "./paged-prefill-portable.wgsl.ts";
 import { tileAttentionMatrix, tileHalves } from "./tile-attention-matrix.wgsl.ts";
@@ -54,7 +51,8 @@ const decodeKernels = [4, 8, 16].flatMap((lanes) =>
         cacheType,
         lanes,
         unroll: 4,
-        threads: pagedDecodeThreads({ lanes, headSize: 128 }),
+        width: 16,
+        threads: 64,
         result,
       }),
     ),

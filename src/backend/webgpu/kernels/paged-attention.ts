@@ -15,14 +15,35 @@ export const pagedSizes = [
   "splits",
 ] as const;
 
+/** What follows them where `Rotary` is part of the kernel. */
+export const turningSizes = ["key", "value", "angles", "slots"].flatMap((name) => [
+  `${name}Stride`,
+  `${name}First`,
+]);
+
+export const sizesStruct = (more: readonly string[] = []) =>
+  `struct Sizes { ${[...pagedSizes, ...more].map((name) => `${name}: u32`).join(", ")} }`;
+
 /**
  * The bindings of every kernel of paged attention, in this order: query `[N, …]` f32, keys and values
  * `[pages * pageSize, keyValueHeads * headSize]` of the cache's type, starts `[B + 1]`, lengths `[B]` and pages
- * `[B, pagesPerSequence]` u32, output `[N, heads * headSize]` f32 or f16, partial and status where there are any, and `sizes`.
+ * `[B, pagesPerSequence]` u32, output `[N, heads * headSize]` f32 or f16, partial and status where there are any, and `sizes`. With `turning`, the query
+ * is followed by key and value unless they are columns of the same matrix (`shared`), angles `[N, headSize]` f32 and
+ * slots `[N]` u32, and keys and values are written.
  */
 export function pagedBindings(
   cacheType: CacheType,
-  { partial = false, status = false, result = "f32" as ResultType } = {},
+  {
+    partial = false,
+    status = false,
+    result = "f32" as ResultType,
+    turning,
+  }: {
+    partial?: boolean;
+    status?: boolean;
+    result?: ResultType;
+    turning?: { readonly shared: boolean };
+  } = {},
 ) {
   const kinds: KernelBinding[] = [];
   const text: string[] = [];
@@ -33,8 +54,12 @@ export function pagedBindings(
   };
   const cached = cacheType === "f16" ? "vec4u" : "vec4f";
   bind("write", "query: array<vec4f>");
-  bind("read", `keys: array<${cached}>`);
-  bind("read", `values: array<${cached}>`);
+  if (turning) {
+    const inputs = turning.shared ? ["angles"] : ["key", "value", "angles"];
+    for (const name of inputs) bind("write", `${name}: array<vec4f>`);
+    bind("write", "slots: array<u32>");
+  }
+  for (const name of ["keys", "values"]) bind(turning ? "write" : "read", `${name}: array<${cached}>`);
   for (const name of ["starts", "lengths", "pages"]) bind("write", `${name}: array<u32>`);
   bind("write", `output: ${outputArray(result)}`);
   if (partial) bind("write", "partial: array<vec4f>");
@@ -42,6 +67,6 @@ export function pagedBindings(
   bind("uniform", "sizes: Sizes");
   return {
     kinds,
-    declarations: `struct Sizes { ${pagedSizes.map((name) => `${name}: u32`).join(", ")} }\n${text.join("\n")}`,
+    declarations: `${sizesStruct(turning ? turningSizes : [])}\n${text.join("\n")}`,
   };
 }

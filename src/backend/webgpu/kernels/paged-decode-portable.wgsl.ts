@@ -1,6 +1,6 @@
 import type { Kernel } from "../kernel.ts";
 import { type CacheType, pagedBindings } from "./paged-attention.ts";
-import { decodeFunctions } from "./paged-decode.wgsl.ts";
+import { lines } from "./paged-decode-rows.ts";
 
 /**
  * `paged-decode` for every device: the same bindings, splits, workgroups and partial sums (so `pagedDecodeCombine` goes
@@ -19,9 +19,6 @@ export interface PagedDecodePortableOptions {
 }
 
 const threads = 64;
-
-const lines = (count: number, line: (i: number) => string) =>
-  Array.from({ length: count }, (_, i) => line(i)).join("\n");
 
 export function pagedDecodePortable(options: PagedDecodePortableOptions): Kernel {
   const { heads, keyValueHeads, headSize, pageSize, cacheType } = options;
@@ -135,3 +132,21 @@ workgroupBarrier();`,
 `,
   };
 }
+
+/** `spanOf`, the positions of one split of a token, and `slotOf`. */
+const decodeFunctions = (pageSize: number) => `struct Span { begin: u32, end: u32, pages: u32 }
+fn slotOf(first: u32, position: u32) -> u32 {
+  return pages[first + position / ${pageSize}u] * ${pageSize}u + position % ${pageSize}u;
+}
+fn spanOf(token: u32, split: u32) -> Span {
+  var b = min(token, sizes.sequences - 1u);
+  // Where every sequence has one new token, it is the token's own number.
+  if (starts[b] != token || starts[b + 1u] != token + 1u) {
+    b = 0u;
+    while (starts[b + 1u] <= token) { b++; }
+  }
+  let visible = lengths[b] - (starts[b + 1u] - 1u - token);
+  let each = (visible + sizes.splits - 1u) / sizes.splits;
+  let begin = min(split * each, visible);
+  return Span(begin, min(begin + each, visible), b * sizes.pagesPerSequence);
+}`;

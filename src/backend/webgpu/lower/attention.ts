@@ -1,16 +1,7 @@
-import type { Attention, PagedAttention } from "../../../graph/operations.ts";
+import type { Attention, Operation, PagedAttention, Rotary } from "../../../graph/operations.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
 import type { ResultType } from "../kernels/half-output.ts";
 import { type FlashTiles, flashTiles } from "../kernels/matrix-flash.ts";
-import {
-  pagedDecode,
-  pagedDecodeCombine,
-  pagedDecodeCombineWorkgroups,
-  pagedDecodePartialBytes,
-  pagedDecodeSplits,
-  pagedDecodeThreads,
-  pagedDecodeWorkgroups,
-} from "../kernels/paged-decode.wgsl.ts";
 import { pagedPrefillMatrix, pagedPrefillMatrixWorkgroups } from "../kernels/paged-prefill-matrix.wgsl.ts";
 import {
   pagedPrefillPortable,
@@ -32,10 +23,22 @@ import {
   tileAttentionPortable,
   tileAttentionPortableWorkgroups,
 } from "../kernels/tile-attention-portable.wgsl.ts";
-import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
+import { decodeVariants } from "./decode.ts";
+import {
+  type Dispatch,
+  isAligned,
+  type Lowering,
+  type Place,
+  status,
+  statusWords,
+  strides,
+} from "./dispatch.ts";
 import { f32Output } from "./halves.ts";
+import { madeUpSequences } from "./made-up-sequences.ts";
 import { remembered } from "./remembered.ts";
-import type { Choice, Variant } from "./variant.ts";
+import { canBeWide, rotaryDispatches } from "./rotary.ts";
+import { mostDecoded, turnsFor } from "./turning.ts";
+import type { Variant } from "./variant.ts";
 
 /** Written once for each shape. */
 const kernels = {
@@ -43,8 +46,6 @@ const kernels = {
   tileHalves: remembered(tileHalves),
   tileAttentionPortable: remembered(tileAttentionPortable),
   plainTileAttention: remembered(plainTileAttention),
-  pagedDecode: remembered(pagedDecode),
-  pagedDecodeCombine: remembered(pagedDecodeCombine),
   pagedPrefillMatrix: remembered(pagedPrefillMatrix),
   pagedPrefillPortable: remembered(pagedPrefillPortable),
   plainPagedAttention: remembered(plainPagedAttention),
@@ -121,7 +122,46 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
   });
 }
 
-export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Dispatch[] {
+/** @param rotary what makes the query, and was left to it: see `canTurn` */
+export function lowerPagedAttention(operation: PagedAttention, on: Lowering, rotary?: Rotary): Dispatch[] {
+  const { heads, lengths, pages, cache, query, output } = operation;
+  const { keyValueHeads, headSize, pageSize } = cache;
+  const own = [...decodeVariants(operation, on), ...tiledVariants(operation, on)];
+  const variants = rotary
+    ? [...decodeVariants(operation, on, rotary), ...own.map((variant) => behind(rotary, variant, on))]
+    : own;
+  const bucket = 2 ** Math.ceil(Math.log2(query.rows));
+  // How many positions there may be decides how decoding is shared out.
+  const seen = Math.min(8192, Math.max(1024, 2 ** Math.ceil(Math.log2(pages.columns * pageSize))));
+  const few = query.rows <= mostDecoded * lengths.rows ? ` up to ${seen}` : "";
+  return on.choose({
+    name: `${rotary ? "rotary and " : ""}paged attention ${heads}/${keyValueHeads}x${headSize} ${on.cacheType} rows ${bucket} of ${lengths.rows}${few}${to(output, on)}`,
+    ...madeUpSequences(operation, on, rotary),
+    output: on.place(output),
+    isHalf: on.isHalf(output),
+    variants,
+  });
+}
+
+/** Whether a rotary may be left to the attention behind it. @param readers operations that read what it makes */
+export function canTurn(
+  rotary: Operation,
+  next: Operation | undefined,
+  readers: number,
+  on: Lowering,
+): rotary is Rotary {
+  if (rotary.kind !== "rotary" || !next || readers !== 1 || !turnsFor(rotary, next)) return false;
+  return decodeVariants(next, on, rotary).length > 0;
+}
+
+/** A variant with the rotary before it: for the last, which judges, the plain one. */
+function behind(rotary: Rotary, variant: Variant, on: Lowering): Variant {
+  const wide = variant.name !== "plain" && canBeWide(rotary);
+  return { ...variant, build: () => [...rotaryDispatches(rotary, on, wide), ...variant.build()] };
+}
+
+/** Ways for any number of new tokens. */
+function tiledVariants(operation: PagedAttention, on: Lowering): Variant[] {
   const { query, starts, lengths, pages, layer, heads, cache, output } = operation;
   const { keyValueHeads, headSize, pageSize } = cache;
   const { cacheType, device } = on;
@@ -139,32 +179,6 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
   const overflow = status(statusWords.overflow);
   const variants: Variant[] = [];
   const aligned = [query, output].every(isAligned) && headSize % 8 === 0;
-  const lanes = lanesFor(on, headSize);
-  if (!on.portable && aligned && lanes > 0 && rows <= 4 * sequences && !device.isSoftware) {
-    const splits = pagedDecodeSplits(shape, { rows, longest: pages.columns * pageSize });
-    variants.push({
-      name: "decode",
-      build: () => {
-        const o = { ...shape, cacheType, lanes, unroll: 2, threads: pagedDecodeThreads({ lanes, headSize }) };
-        const partial = on.scratch(pagedDecodePartialBytes(shape, { rows, splits }));
-        const alone = splits === 1 ? result : "f32";
-        const split: Dispatch = {
-          kernel: kernels.pagedDecode({ ...o, result: alone }),
-          places: [...sources, on.place(output), alone === "f16" ? overflow : partial],
-          sizes: [...sizes, splits],
-          workgroups: pagedDecodeWorkgroups(o, { rows, splits }),
-        };
-        if (splits === 1) return [split];
-        const combine: Dispatch = {
-          kernel: kernels.pagedDecodeCombine({ ...shape, result }),
-          places: [partial, on.place(output), ...(result === "f16" ? [overflow] : [])],
-          sizes: [...sizes, splits],
-          workgroups: pagedDecodeCombineWorkgroups(shape, { rows }),
-        };
-        return [split, combine];
-      },
-    });
-  }
   if (on.mayRound && cacheType === "f16" && aligned && headSize % 32 === 0) {
     for (const tiles of flashTiles(headSize, device.limits)) {
       const o = { ...shape, tiles, result };
@@ -205,14 +219,7 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering): Di
         workgroups: plainAttentionWorkgroups(rows, heads),
       })),
   });
-  const bucket = 2 ** Math.ceil(Math.log2(rows));
-  return on.choose({
-    name: `paged attention ${heads}/${keyValueHeads}x${headSize} ${cacheType} rows ${bucket} of ${sequences}${to(output, on)}`,
-    ...madeUp(operation, on),
-    output: on.place(output),
-    isHalf: on.isHalf(output),
-    variants,
-  });
+  return variants;
 }
 
 /** A kernel that writes f32, and what follows where the output is kept in f16. */
@@ -225,44 +232,8 @@ function to(output: Tensor, on: Lowering): string {
   return on.isHalf(output) ? " to f16" : "";
 }
 
-/** Positions of each sequence that a trial looks at, at most, and bytes of keys that it has. */
-const triedLength = 2048;
-const triedBytes = 2 ** 26;
-
-/** Sequences for a trial: of equal shares of the new tokens, at the end of as much context as there may be. */
-function madeUp(operation: PagedAttention, on: Lowering): Pick<Choice, "numbers" | "cacheBytes"> {
-  const { query, starts, lengths, pages, cache } = operation;
-  const sequences = lengths.rows;
-  const pageBytes = cache.pageSize * cache.keyValueHeads * cache.headSize * (on.cacheType === "f16" ? 2 : 4);
-  const share = Math.ceil(query.rows / sequences);
-  const startOf = (b: number) => Math.min(b * share, query.rows);
-  const length = Math.max(share, Math.min(triedLength, pages.columns * cache.pageSize));
-  const pagesThere = Math.max(1, Math.min(sequences * pages.columns, Math.floor(triedBytes / pageBytes)));
-  const numbers = [
-    [on.place(starts), Uint32Array.from({ length: sequences + 1 }, (_, b) => startOf(b))],
-    [on.place(lengths), new Uint32Array(sequences).fill(length)],
-    [on.place(pages), Uint32Array.from({ length: sequences * pages.columns }, (_, i) => i % pagesThere)],
-  ] as const;
-  return { numbers, cacheBytes: pagesThere * pageBytes };
-}
-
 function flashName({ subgroupRows, subgroups, keys }: FlashTiles): string {
   return `matrix ${subgroupRows}x${subgroups}x${keys}`;
-}
-
-/** Invocations of a subgroup that can hold a row of the cache; 0 where there are none. */
-function lanesFor({ device, cacheType }: Lowering, headSize: number): number {
-  if (!device.features.has("subgroups")) return 0;
-  const most = Math.min(device.info.subgroupMinSize, 16);
-  const words = cacheType === "f16" ? 8 : 4;
-  for (let lanes = most; lanes > 0; lanes /= 2) {
-    if (headSize % (lanes * words) === 0) return lanes;
-  }
-  return 0;
-}
-
-function isAligned({ storage, firstColumn }: Tensor): boolean {
-  return storage.columns % 4 === 0 && firstColumn % 4 === 0;
 }
 
 /** One column of the values for each: what compilers of software adapters take best, too. */

@@ -57,3 +57,8 @@ export const inBuffer = (buffer: GPUBuffer): Place => ({ in: "buffer", buffer })
 export function strides(tensor: Tensor): [stride: number, first: number] {
   return [tensor.storage.columns, tensor.firstColumn];
 }
+
+/** Whether rows of a tensor begin at multiples of four elements. */
+export function isAligned({ storage, firstColumn }: Tensor): boolean {
+  return storage.columns % 4 === 0 && firstColumn % 4 === 0;
+}

@@ -1,7 +1,7 @@
-import { type Operation, type RmsNorm, readsOf } from "../../../graph/operations.ts";
+import { type Operation, type RmsNorm, type Rotary, readsOf } from "../../../graph/operations.ts";
 import type { Graph } from "../../../graph/recorder.ts";
 import type { Storage } from "../../../graph/tensor.ts";
-import { lowerAttention, lowerPagedAttention } from "./attention.ts";
+import { canTurn, lowerAttention, lowerPagedAttention } from "./attention.ts";
 import type { Dispatch, Lowering } from "./dispatch.ts";
 import { lowerEmbed, lowerGather, lowerPatches, lowerScatter } from "./moves.ts";
 import { lowerNorm } from "./norms.ts";
@@ -9,7 +9,7 @@ import { lowerPick } from "./pick.ts";
 import { canFuse, lowerGatedMatmul, lowerMatmul } from "./products.ts";
 import { lowerRotary } from "./rotary.ts";
 
-/** The dispatches of each operation, in order. A norm that became part of the next operation has none. */
+/** The dispatches of each operation, in order. A norm or rotary that became part of the next operation has none. */
 export function lowerOperations(
   { operations, outputs }: Pick<Graph, "operations" | "outputs">,
   on: Lowering,
@@ -18,23 +18,25 @@ export function lowerOperations(
   const readers = new Map<Storage, number>();
   for (const { storage } of [...operations.flatMap(readsOf), ...outputs.values()])
     readers.set(storage, (readers.get(storage) ?? 0) + 1);
-  let norm: RmsNorm | undefined;
+  let left: RmsNorm | Rotary | undefined;
   operations.forEach((operation, i) => {
     const next = operations[i + 1];
-    if (next && operation.kind === "rmsNorm") {
-      if (canFuse(operation, next, readers.get(operation.output.storage) ?? 0, on)) {
-        norm = operation;
+    if (operation.kind === "rmsNorm" || operation.kind === "rotary") {
+      const read = readers.get(operation.output.storage) ?? 0;
+      if ((next && canFuse(operation, next, read, on)) || canTurn(operation, next, read, on)) {
+        left = operation;
         each([]);
         return;
       }
     }
-    each(lower(operation, on, norm));
-    norm = undefined;
+    each(lower(operation, on, left));
+    left = undefined;
   });
 }
 
-/** The dispatches that compute an operation. @param norm what makes its input, and was left to it */
-function lower(operation: Operation, on: Lowering, norm: RmsNorm | undefined): Dispatch[] {
+/** The dispatches that compute an operation. @param left what makes its input, and was left to it */
+function lower(operation: Operation, on: Lowering, left: RmsNorm | Rotary | undefined): Dispatch[] {
+  const norm = left?.kind === "rmsNorm" ? left : undefined;
   switch (operation.kind) {
     case "embed":
       return lowerEmbed(operation, on);
@@ -56,7 +58,7 @@ function lower(operation: Operation, on: Lowering, norm: RmsNorm | undefined): D
     case "attention":
       return lowerAttention(operation, on);
     case "pagedAttention":
-      return lowerPagedAttention(operation, on);
+      return lowerPagedAttention(operation, on, left?.kind === "rotary" ? left : undefined);
     case "pickTokens":
       return lowerPick(operation, on);
   }

@@ -1,0 +1,135 @@
+import type { PagedAttention, Rotary } from "../../../graph/operations.ts";
+import {
+  type PagedDecodeOptions,
+  pagedDecode,
+  pagedDecodeBindings,
+  pagedDecodeBytes,
+  pagedDecodeWorkgroups,
+} from "../kernels/paged-decode.wgsl.ts";
+import { pagedDecodeCombine, pagedDecodeCombineWorkgroups } from "../kernels/paged-decode-combine.wgsl.ts";
+import { pagedDecodePartialBytes, pagedDecodeSplits } from "../kernels/paged-decode-splits.ts";
+import {
+  type Dispatch,
+  isAligned,
+  type Lowering,
+  type Place,
+  status,
+  statusWords,
+  strides,
+} from "./dispatch.ts";
+import { remembered } from "./remembered.ts";
+import { rotaryInputs } from "./rotary.ts";
+import { mostDecoded } from "./turning.ts";
+import type { Variant } from "./variant.ts";
+
+const kernels = {
+  pagedDecode: remembered(pagedDecode),
+  pagedDecodeCombine: remembered(pagedDecodeCombine),
+};
+
+/** How a workgroup is made up. */
+type Team = Pick<PagedDecodeOptions, "threads" | "unroll" | "together" | "ahead">;
+
+/** On graphics cards, the likeliest to be the quickest first. */
+const teams: readonly Team[] = [
+  { threads: 128, unroll: 2 },
+  { threads: 128, unroll: 4 },
+  { threads: 128, unroll: 2, ahead: true },
+];
+/** Software adapters compile little code in short time. */
+const softwareTeams: readonly Team[] = [{ threads: 32, unroll: 1 }];
+
+/**
+ * Ways to attend with few new tokens a sequence, at the speed of memory; none where they do not apply.
+ * @param rotary what makes the query, to be part of them
+ */
+export function decodeVariants(operation: PagedAttention, on: Lowering, rotary?: Rotary): Variant[] {
+  const { query, lengths, heads, cache, output } = operation;
+  const { headSize, keyValueHeads, pageSize } = cache;
+  const { device, cacheType } = on;
+  const lanes = lanesFor(on, headSize);
+  const read = rotary ? [rotary.query, rotary.key, rotary.value, rotary.angles] : [query];
+  const aligned = [...read, output].every(isAligned) && headSize % 8 === 0;
+  if (on.portable || !aligned || lanes === 0 || query.rows > mostDecoded * lengths.rows) return [];
+  if (device.isSoftware && !device.settings.trial) return [];
+  // Workgroups that are done would write where others still read.
+  if (rotary && read.some((tensor) => overlap(on.place(tensor), on.place(output)))) return [];
+  const turning = rotary && { shared: rotaryInputs(rotary).shared };
+  const width = Math.min(device.info.subgroupMinSize, 32);
+  return (device.isSoftware ? softwareTeams : teams).flatMap((team) => {
+    const o = { heads, keyValueHeads, headSize, pageSize, cacheType, lanes, width, ...team, turning };
+    if (!fits(o, on)) return [];
+    const name = ["decode", ...Object.entries(team).map(([key, value]) => `${key} ${value}`)].join(" ");
+    return {
+      name: rotary ? `${name} with rotary` : name,
+      build: () => decode(o, operation, on, rotary),
+    };
+  });
+}
+
+function decode(
+  o: PagedDecodeOptions,
+  operation: PagedAttention,
+  on: Lowering,
+  rotary: Rotary | undefined,
+): Dispatch[] {
+  const { starts, lengths, pages, layer, cache, output } = operation;
+  const { query } = rotary ?? operation;
+  const { rows } = query;
+  const splits = pagedDecodeSplits(cache, { rows, longest: pages.columns * cache.pageSize });
+  const result = on.isHalf(output) ? "f16" : "f32";
+  const overflow = status(statusWords.overflow);
+  const partial = on.scratch(pagedDecodePartialBytes(o, { rows, splits }));
+  const alone = splits === 1 ? result : "f32";
+  const turned = rotary && [rotary.key, rotary.value, rotary.angles, rotary.slots];
+  const read = rotary ? [...rotaryInputs(rotary).inputs, rotary.angles, rotary.slots] : [query];
+  const sizes = [rows, lengths.rows, pages.columns, ...strides(query), output.storage.columns, splits];
+  const split: Dispatch = {
+    kernel: kernels.pagedDecode({ ...o, result: alone }),
+    places: [
+      ...read.map((tensor) => on.place(tensor)),
+      { in: "cache", part: "keys", layer },
+      { in: "cache", part: "values", layer },
+      ...[starts, lengths, pages].map((tensor) => on.place(tensor)),
+      on.place(output),
+      alone === "f16" ? overflow : partial,
+    ],
+    sizes: [...sizes, ...(turned ?? []).flatMap(strides)],
+    workgroups: pagedDecodeWorkgroups(o, { rows, splits }),
+  };
+  if (splits === 1) return [split];
+  const { heads, headSize } = o;
+  const combine: Dispatch = {
+    kernel: kernels.pagedDecodeCombine({ heads, headSize, result }),
+    places: [partial, on.place(output), ...(result === "f16" ? [overflow] : [])],
+    sizes,
+    workgroups: pagedDecodeCombineWorkgroups(o, { rows }),
+  };
+  return [split, combine];
+}
+
+/** Whether the device has the invocations, the workgroup memory and the bindings that a kernel takes. */
+function fits(o: PagedDecodeOptions, { device: { limits } }: Lowering): boolean {
+  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = limits;
+  return (
+    o.threads <= Math.min(maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX) &&
+    pagedDecodeBytes(o) <= limits.maxComputeWorkgroupStorageSize &&
+    pagedDecodeBindings(o) <= limits.maxStorageBuffersPerShaderStage
+  );
+}
+
+/** Invocations of a subgroup that can hold a row of the cache; 0 where there are none. */
+function lanesFor({ device, cacheType }: Lowering, headSize: number): number {
+  if (!device.features.has("subgroups")) return 0;
+  const most = Math.min(device.info.subgroupMinSize, 16);
+  const words = cacheType === "f16" ? 8 : 4;
+  for (let lanes = most; lanes > 0; lanes /= 2) {
+    if (headSize % (lanes * words) === 0) return lanes;
+  }
+  return 0;
+}
+
+function overlap(a: Place, b: Place): boolean {
+  if (a.in !== "arena" || b.in !== "arena") return false;
+  return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+}
