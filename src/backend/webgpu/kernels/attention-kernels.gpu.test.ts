@@ -68,7 +68,7 @@ const decodes: (PagedCase & { splits: number; lanes: number })[] = [
     cacheType: "f16",
     lengths: [150],
     fresh: [1],
-    splits: 5,
+    splits: 41,
     lanes: 4,
   },
   {

@@ -3,12 +3,11 @@ import { outputArray, writtenFunction } from "./half-output.ts";
 import { sizesStruct } from "./paged-attention.ts";
 import type { PagedDecodeOptions } from "./paged-decode.wgsl.ts";
 import { lines } from "./paged-decode-rows.ts";
-import { mostSplits } from "./paged-decode-splits.ts";
 
 /**
  * Merges the splits of `paged-decode`. Bindings: partial, output, status (f16 only) and the same uniform. One workgroup a head of a token:
- * each of its invocations sums four columns over every eighth split. The first reads are under way before the weights
- * of the splits are known: a kernel this short is all waiting.
+ * each of its invocations sums four columns over every eighth split. A kernel this short is all waiting: so no read
+ * waits for another, and each subgroup works out the weights of the splits by itself.
  */
 export function pagedDecodeCombine({
   heads,
@@ -22,40 +21,50 @@ export function pagedDecodeCombine({
   const early = 4;
   return {
     key: `paged-decode-combine ${heads} ${headSize} ${result}`,
-    features: [],
+    features: ["subgroups"],
     bindings: ["write", "write", ...(half ? ["write" as const] : []), "uniform"],
-    code: `${sizesStruct()}
+    code: `enable subgroups;
+// The number of splits is the same for all, which the compiler can not see.
+diagnostic(off, subgroup_uniformity);
+${sizesStruct()}
 @group(0) @binding(0) var<storage, read_write> partial: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> output: ${outputArray(result)};
 ${half ? "@group(0) @binding(2) var<storage, read_write> status: array<atomic<u32>>;" : ""}
 @group(0) @binding(${half ? 3 : 2}) var<uniform> sizes: Sizes;
 ${writtenFunction(result, "status[0]")}
-var<workgroup> states: array<vec2f, ${mostSplits}>;
 var<workgroup> sums: array<vec4f, ${threads}>;
 
 @compute @workgroup_size(${threads})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32,
+        @builtin(subgroup_size) full: u32, @builtin(subgroup_invocation_id) lane: u32) {
 let first = (workgroup.y * ${heads}u + workgroup.x) * sizes.splits;
 let column = thread % ${columns}u;
 let group = thread / ${columns}u;
 let last = sizes.splits - 1u;
-${lines(early, (i) => `let early${i} = partial[(first + min(group + ${i * groups}u, last)) * ${columns + 1}u + column];`)}
-for (var s = thread; s < sizes.splits; s += ${threads}u) {
-  states[s] = partial[(first + s) * ${columns + 1}u + ${columns}u].xy;
-}
-workgroupBarrier();
-var top = states[0].x;
-for (var s = 1u; s < sizes.splits; s++) { top = max(top, states[s].x); }
-var total = 0.0;
-for (var s = 0u; s < sizes.splits; s++) { total += states[s].y * exp2(states[s].x - top); }
-var sum = vec4f(0.0);
+// The last subgroup may not be full.
+let size = min(full, ${threads}u - (thread - lane));
 ${lines(
   early,
-  (i) =>
-    `if (group + ${i * groups}u <= last) { sum += early${i} * exp2(states[group + ${i * groups}u].x - top); }`,
+  (i) => `let at${i} = (first + min(group + ${i * groups}u, last)) * ${columns + 1}u;
+let early${i} = partial[at${i} + column];
+let largest${i} = partial[at${i} + ${columns}u].x;`,
 )}
+let near = partial[(first + min(lane, last)) * ${columns + 1}u + ${columns}u].xy;
+let far = partial[(first + min(lane + size, last)) * ${columns + 1}u + ${columns}u].xy;
+var top = max(near.x, far.x);
+for (var s = lane + 2u * size; s <= last; s += size) { top = max(top, partial[(first + s) * ${columns + 1}u + ${columns}u].x); }
+top = subgroupMax(top);
+var total = select(0.0, near.y * exp2(near.x - top), lane <= last) + select(0.0, far.y * exp2(far.x - top), lane + size <= last);
+for (var s = lane + 2u * size; s <= last; s += size) {
+  let state = partial[(first + s) * ${columns + 1}u + ${columns}u].xy;
+  total += state.y * exp2(state.x - top);
+}
+total = subgroupAdd(total);
+var sum = vec4f(0.0);
+${lines(early, (i) => `if (group + ${i * groups}u <= last) { sum += early${i} * exp2(largest${i} - top); }`)}
 for (var s = group + ${early * groups}u; s <= last; s += ${groups}u) {
-  sum += partial[(first + s) * ${columns + 1}u + column] * exp2(states[s].x - top);
+  let at = (first + s) * ${columns + 1}u;
+  sum += partial[at + column] * exp2(partial[at + ${columns}u].x - top);
 }
 sums[thread] = sum;
 workgroupBarrier();

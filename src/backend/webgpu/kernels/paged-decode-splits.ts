@@ -1,14 +1,17 @@
 export const mostSplits = 128;
 
+/** Three workgroups for each multiprocessor of a large GPU. */
+const manyWorkgroups = 384;
+
 /**
- * Into how many parts to split the positions so that the workgroups fill a large GPU (on one NVIDIA H200 three for each
- * multiprocessor were best), none shorter than 64 positions. `longest`: the longest sequence.
+ * Into how many parts to split the positions so that there are so many workgroups, none with less than 64 positions.
+ * `longest`: the longest sequence.
  */
 export function pagedDecodeSplits(
   { keyValueHeads }: { keyValueHeads: number },
-  { rows, longest }: { rows: number; longest: number },
+  { rows, longest, workgroups = manyWorkgroups }: { rows: number; longest: number; workgroups?: number },
 ): number {
-  const wanted = Math.ceil(384 / (rows * keyValueHeads));
+  const wanted = Math.ceil(workgroups / (rows * keyValueHeads));
   return Math.max(1, Math.min(wanted, Math.ceil(longest / 64), mostSplits));
 }
 

@@ -45,6 +45,16 @@ const cases: (TurnedCase & Team)[] = [
     ...{ lengths: [7, 65], fresh: [7, 2] },
     ...{ lanes: 2, width: 4, unroll: 2, threads: 16, together: 2, splits: 1, halfOutput: true },
   },
+  {
+    ...{ heads: 4, keyValueHeads: 2, headSize: 32, pageSize: 8, cacheType: "f16", shared: true },
+    ...{ lengths: [1, 70, 33], fresh: [1, 2, 0] },
+    ...{ lanes: 2, width: 4, unroll: 2, threads: 128, together: 1, splits: 1 },
+  },
+  {
+    ...{ heads: 4, keyValueHeads: 4, headSize: 64, pageSize: 32, cacheType: "f32", shared: true },
+    ...{ lengths: [75, 64], fresh: [1, 1] },
+    ...{ lanes: 4, width: 4, unroll: 2, threads: 64, together: 1, splits: 1, ahead: true },
+  },
 ];
 
 /** The kernels of a case, and how they are run. */

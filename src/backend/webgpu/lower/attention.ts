@@ -126,10 +126,15 @@ export function lowerAttention(operation: Attention, on: Lowering): Dispatch[] {
 export function lowerPagedAttention(operation: PagedAttention, on: Lowering, rotary?: Rotary): Dispatch[] {
   const { heads, lengths, pages, cache, query, output } = operation;
   const { keyValueHeads, headSize, pageSize } = cache;
-  const own = [...decodeVariants(operation, on), ...tiledVariants(operation, on)];
+  const decoding = decodeVariants(operation, on);
+  const tiled = tiledVariants(operation, on);
   const variants = rotary
-    ? [...decodeVariants(operation, on, rotary), ...own.map((variant) => behind(rotary, variant, on))]
-    : own;
+    ? [
+        ...decodeVariants(operation, on, rotary),
+        // Apart, one way to decode is enough: trials take their time.
+        ...[...decoding.slice(0, 1), ...tiled].map((variant) => behind(rotary, variant, on)),
+      ]
+    : [...decoding, ...tiled];
   const bucket = 2 ** Math.ceil(Math.log2(query.rows));
   // How many positions there may be decides how decoding is shared out.
   const seen = Math.min(8192, Math.max(1024, 2 ** Math.ceil(Math.log2(pages.columns * pageSize))));

@@ -59,7 +59,11 @@ function turnedAttention(): Case {
 }
 
 describe.each(adapters)("a rotary and attention on %s", (adapter) => {
-  it.each(["with rotary", "decode threads 32 unroll 1", "plain"])("by %s", async (variant) => {
+  it.each([
+    "decode threads 32 unroll 1 with rotary",
+    "whole threads 32 unroll 1 together 1 with rotary",
+    "plain",
+  ])("by %s", async (variant) => {
     const of = turnedAttention();
     const backend = new WebGpuBackend(await openAdapter(adapter, `trial,variant=${variant}`), "f32");
     const { y } = await runCase(backend, of);

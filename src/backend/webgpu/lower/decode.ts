@@ -28,16 +28,45 @@ const kernels = {
 };
 
 /** How a workgroup is made up. */
-type Team = Pick<PagedDecodeOptions, "threads" | "unroll" | "together" | "ahead">;
+interface Team extends Pick<PagedDecodeOptions, "threads" | "unroll" | "together" | "ahead"> {
+  /** About how many workgroups to split the positions over. */
+  readonly workgroups?: number;
+}
 
-/** On graphics cards, the likeliest to be the quickest first. */
-const teams: readonly Team[] = [
+/** Split over workgroups, which another kernel merges: the likeliest to be the quickest first. */
+const splitTeams: readonly Team[] = [
   { threads: 128, unroll: 2 },
   { threads: 128, unroll: 4 },
   { threads: 128, unroll: 2, ahead: true },
+  { threads: 256, unroll: 2, workgroups: 128 },
 ];
+/** All positions of one head: for contexts so short that the time of a second kernel counts for more. */
+const headTeams: readonly Team[] = [
+  { threads: 1024, unroll: 2, together: 1 },
+  { threads: 512, unroll: 4, together: 1 },
+  { threads: 512, unroll: 2, together: 1, ahead: true },
+];
+/** All positions of all heads of a key-value head: for so many sequences that there are workgroups enough. */
+const sharedTeams: readonly Team[] = [{ threads: 512, unroll: 2 }];
+/** Most positions for a head's team, and most heads of tokens: each of them reads keys and values for itself. */
+const headLimits = { positions: 4096, heads: 512 };
+const leastShared = 64;
 /** Software adapters compile little code in short time. */
-const softwareTeams: readonly Team[] = [{ threads: 32, unroll: 1 }];
+const softwareTeams = {
+  split: [{ threads: 32, unroll: 1 }],
+  whole: [{ threads: 32, unroll: 1, together: 1 }],
+};
+
+/** The teams for a number of new tokens and positions. */
+function teamsFor({ query, heads, cache, pages }: PagedAttention, isSoftware: boolean) {
+  if (isSoftware) return softwareTeams;
+  const { rows } = query;
+  const short = pages.columns * cache.pageSize <= headLimits.positions && rows * heads <= headLimits.heads;
+  return {
+    split: splitTeams,
+    whole: [...(short ? headTeams : []), ...(rows * cache.keyValueHeads >= leastShared ? sharedTeams : [])],
+  };
+}
 
 /**
  * Ways to attend with few new tokens a sequence, at the speed of memory; none where they do not apply.
@@ -56,27 +85,41 @@ export function decodeVariants(operation: PagedAttention, on: Lowering, rotary?:
   if (rotary && read.some((tensor) => overlap(on.place(tensor), on.place(output)))) return [];
   const turning = rotary && { shared: rotaryInputs(rotary).shared };
   const width = Math.min(device.info.subgroupMinSize, 32);
-  return (device.isSoftware ? softwareTeams : teams).flatMap((team) => {
+  const longest = operation.pages.columns * pageSize;
+  const { split, whole } = teamsFor(operation, device.isSoftware);
+  const variant = (kind: string, { workgroups, ...team }: Team, splits: number): Variant[] => {
     const o = { heads, keyValueHeads, headSize, pageSize, cacheType, lanes, width, ...team, turning };
     if (!fits(o, on)) return [];
-    const name = ["decode", ...Object.entries(team).map(([key, value]) => `${key} ${value}`)].join(" ");
-    return {
-      name: rotary ? `${name} with rotary` : name,
-      build: () => decode(o, operation, on, rotary),
-    };
-  });
+    const words = Object.entries({ ...team, workgroups }).flatMap(([key, value]) =>
+      value === undefined ? [] : [`${key} ${value}`],
+    );
+    const name = [kind, ...words].join(" ");
+    return [
+      {
+        name: rotary ? `${name} with rotary` : name,
+        build: () => decode(o, operation, on, splits, rotary),
+      },
+    ];
+  };
+  return [
+    ...split.flatMap((team: Team) => {
+      const { workgroups } = team;
+      return variant("decode", team, pagedDecodeSplits(cache, { rows: query.rows, longest, workgroups }));
+    }),
+    ...whole.flatMap((team) => variant("whole", team, 1)),
+  ];
 }
 
 function decode(
   o: PagedDecodeOptions,
   operation: PagedAttention,
   on: Lowering,
+  splits: number,
   rotary: Rotary | undefined,
 ): Dispatch[] {
-  const { starts, lengths, pages, layer, cache, output } = operation;
+  const { starts, lengths, pages, layer, output } = operation;
   const { query } = rotary ?? operation;
   const { rows } = query;
-  const splits = pagedDecodeSplits(cache, { rows, longest: pages.columns * cache.pageSize });
   const result = on.isHalf(output) ? "f16" : "f32";
   const overflow = status(statusWords.overflow);
   const partial = on.scratch(pagedDecodePartialBytes(o, { rows, splits }));
