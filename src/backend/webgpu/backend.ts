@@ -13,6 +13,7 @@ import { statusStride } from "./encoded.ts";
 import { statusWords } from "./lower/dispatch.ts";
 import { Arena, DeviceMemory, usage } from "./memory.ts";
 import { KernelRunner } from "./once.ts";
+import { Patience } from "./patience.ts";
 import { Pipelines } from "./pipelines.ts";
 import { WebGpuProgram } from "./program.ts";
 import { Uploader } from "./upload.ts";
@@ -35,6 +36,7 @@ export class WebGpuBackend implements Backend {
   readonly runner: KernelRunner;
   /** Whose turn it is to submit: a run submits all its parts before the next does. */
   readonly submissions = new OneAtATime();
+  readonly patience = new Patience();
   /** What programs made from now on note, where the device can say: both make them a little slower. */
   timing: "none" | "runs" | "operations" = "none";
   readonly #held: HeldWeights;

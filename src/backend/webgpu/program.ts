@@ -8,6 +8,7 @@ import { CompiledDispatches } from "./encoded.ts";
 import { layOut, type ProgramLayout, storageBytes } from "./layout.ts";
 import { lowerAll } from "./lower-all.ts";
 import { alignUp } from "./memory.ts";
+import { Usual } from "./patience.ts";
 import { type Encoded, type Reading, Recording } from "./recording.ts";
 import { WebGpuTensor } from "./tensor.ts";
 import type { WebGpuWeights } from "./weights.ts";
@@ -43,6 +44,7 @@ export class WebGpuProgram implements Program {
   readonly #weights: WebGpuWeights;
   /** The same without rounding, for inputs whose activations are too large for f16. */
   #exact: Promise<WebGpuProgram> | undefined;
+  readonly #usual = new Usual();
   #running: Promise<unknown> = Promise.resolve();
   #times: readonly number[] | undefined;
 
@@ -217,7 +219,7 @@ export class WebGpuProgram implements Program {
       this.#recording.giveBack(encoded);
       throw error;
     }
-    const mapped = encoded.readback.mapAsync(mapRead);
+    const mapped = this.#backend.patience.end(() => encoded.readback.mapAsync(mapRead), this.#usual);
     this.#recording.prepareNext(cache);
     return { encoded, mapped, versions };
   }

@@ -215,7 +215,7 @@ function int8Text({ rows }: DotGemvOptions, u: number, w: number, r: number, sum
  * `fn round_row(n, thread) -> f32`: a row of the input in 8 bits, in the order of the weights' bytes, with its scales; for
  * int4 also what is to be taken off. Gives the sum of the squares of what this invocation read.
  */
-function quantiseText({ columns, outputs, rows, format, normalise, threads }: DotGemvOptions): string {
+function quantiseText({ columns, outputs, format, normalise, threads }: DotGemvOptions): string {
   const groups = weightLayout(outputs, columns, format).paddedColumns / group;
   const quads = group / 4;
   const inside = columns % group === 0 && groups * group === columns;
@@ -239,10 +239,20 @@ function quantiseText({ columns, outputs, rows, format, normalise, threads }: Do
   var squares = 0.0;
   for (var g = thread; g < ${groups}u; g += ${threads}u) {
     ${lines(quads, (i) => `${normalise ? "var" : "let"} x${i} = ${quad("input", `start + g * ${quads}u`, i)};`)}
-    ${normalise ? `squares += ${range(quads).map((i) => `dot(x${i}, x${i})`).join(" + ")};\n${lines(quads, (i) => `x${i} *= ${quad("norm", `g * ${quads}u`, i)};`)}` : ""}
-    let most4 = ${range(quads).slice(1).reduce((all, i) => `max(${all}, abs(x${i}))`, "abs(x0)")};
+    ${
+      normalise
+        ? `squares += ${range(quads)
+            .map((i) => `dot(x${i}, x${i})`)
+            .join(" + ")};\n${lines(quads, (i) => `x${i} *= ${quad("norm", `g * ${quads}u`, i)};`)}`
+        : ""
+    }
+    let most4 = ${range(quads)
+      .slice(1)
+      .reduce((all, i) => `max(${all}, abs(x${i}))`, "abs(x0)")};
     let most = max(max(most4.x, most4.y), max(most4.z, most4.w));
-    let all4 = ${range(quads).map((i) => `x${i}`).join(" + ")};
+    let all4 = ${range(quads)
+      .map((i) => `x${i}`)
+      .join(" + ")};
     let all = all4.x + all4.y + all4.z + all4.w;
     // What is no number must not be lost in rounding.
     let scale = select(all, most / 127.0, abs(all) < 3.4e38);
@@ -250,7 +260,13 @@ function quantiseText({ columns, outputs, rows, format, normalise, threads }: Do
     ${format === "int4" ? lines(quads, (i) => `let b${i} = ${bytes(i)};`) : ""}
     packed[row * ${2 * groups}u + g] = vec4u(${words.slice(0, half).join(", ")});
     packed[row * ${2 * groups}u + ${groups}u + g] = vec4u(${words.slice(half).join(", ")});
-    ${format === "int4" ? `let sum4 = ${range(quads).map((i) => `b${i}`).join(" + ")};` : ""}
+    ${
+      format === "int4"
+        ? `let sum4 = ${range(quads)
+            .map((i) => `b${i}`)
+            .join(" + ")};`
+        : ""
+    }
     factors[row * ${groups}u + g] = vec2f(scale, ${format === "int4" ? "-8.0 * scale * f32(sum4.x + sum4.y + sum4.z + sum4.w)" : "0.0"});
   }
   return squares;

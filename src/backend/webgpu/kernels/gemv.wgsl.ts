@@ -208,6 +208,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   ${lines(together, (r) => `let row${r} = ${outputs % together === 0 ? `firstOutput + ${r}u` : `min(firstOutput + ${r}u, ${outputs - 1}u)`};`)}
   ${lines(rows, (n) => `let start${n} = ${rows === 1 ? "sizes.inputFirst" : `sizes.inputFirst + min(${n}u, sizes.rows - 1u) * sizes.inputStride`};`)}
   ${sums.map((sum) => `var ${sum} = 0.0;`).join("\n  ")}
+  let r = thread / ${rows}u;
+  let n = thread % ${rows}u;
+  let m = firstOutput + r;
+  // Early: a wait of its own at the end would be as long as that for the weights.
+  ${gated ? "" : `let before = residualAt(min(n, sizes.rows - 1u), min(m, ${outputs - 1}u));`}
   for (var first = 0u; first < ${chunks}u; first += ${round}u) {
     ${lines(unroll, step)}
     ${o.staged ? stage : ""}
@@ -215,9 +220,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   ${sums.map((sum, i) => `{ let whole = subgroupAdd(${sum}); if (lane == 0u) { partial[subgroup * ${sums.length}u + ${i}u] = whole; } }`).join("\n  ")}
   workgroupBarrier();
-  let r = thread / ${rows}u;
-  let n = thread % ${rows}u;
-  let m = firstOutput + r;
   if (r >= ${together}u || m >= ${outputs}u || n >= sizes.rows) { return; }
   ${weights.map((_, w) => `var value${w} = 0.0;`).join("\n  ")}
   ${o.normalise ? "var squares = 0.0;" : ""}
@@ -228,7 +230,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   ${o.normalise ? `let factor = inverseSqrt(squares / ${columns}.0 + ${o.normalise.epsilon.toExponential()});\n  ${weights.map((_, w) => `value${w} *= factor;`).join("\n  ")}` : ""}
   ${o.format === "int8" ? weights.map((_, w) => `value${w} *= ${gated ? ["gateScales", "upScales"][w] : "scales"}[m];`).join("\n  ") : ""}
-  let value = ${gated ? "silu(value0) * value1" : "finish(n, m, value0, residualAt(n, m))"};
+  let value = ${gated ? "silu(value0) * value1" : "finish(n, m, value0, before)"};
   output[sizes.outputFirst + n * sizes.outputStride + sizes.firstRow + m] = value;
 }`;
 }

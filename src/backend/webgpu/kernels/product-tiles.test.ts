@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { nullDevice } from "../../../../test/support/null-device.ts";
+import { dotGemv, dotGemvBytes } from "./dot-gemv.wgsl.ts";
 import { gemv } from "./gemv.wgsl.ts";
 import { matrixGemm } from "./matrix-gemm.wgsl.ts";
-import { gemvSharings, matrixTiles } from "./product-tiles.ts";
+import { dotSharings, gemvSharings, matrixTiles } from "./product-tiles.ts";
 
 const formats = ["f32", "f16", "bf16", "int8", "int4"] as const;
 
@@ -39,5 +40,19 @@ describe("where the search for the fastest products begins", () => {
     expect(new Set(kernels.map(({ key }) => key)).size).toBe(kernels.length);
     for (const { code } of kernels) expect(await errorsOf(code)).toEqual([]);
     expect(await errorsOf(kernels[0].code.replace("subgroupAdd", "subgroupAddd"))).not.toEqual([]);
+  });
+
+  it("sharings of integer products are kernels of their own, and fit 32 KiB for every product of InternVL2-8B", async () => {
+    const keys = new Set<string>();
+    for (const sharing of dotSharings) {
+      for (const gated of [false, true]) {
+        const options = { outputs: 4096, format: "int4", rows: 1, lanes: 32, gated, ...sharing } as const;
+        const kernel = dotGemv({ ...options, columns: 4096 });
+        keys.add(kernel.key);
+        if (sharing.threads <= 256) expect(await errorsOf(kernel.code)).toEqual([]);
+        expect(dotGemvBytes({ ...options, columns: 14336 })).toBeLessThan(2 ** 15);
+      }
+    }
+    expect(keys.size).toBe(2 * dotSharings.length);
   });
 });

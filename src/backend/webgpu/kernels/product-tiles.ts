@@ -1,3 +1,4 @@
+import type { DotGemvOptions } from "./dot-gemv.wgsl.ts";
 import type { GemvOptions } from "./gemv.wgsl.ts";
 import type { Tile } from "./matrix-gemm.wgsl.ts";
 import type { WeightFormat } from "./product.ts";
@@ -17,13 +18,30 @@ export const gemvSharings: Readonly<Record<WeightFormat, readonly Sharing[]>> = 
   f32: floatSharings,
   f16: floatSharings,
   bf16: floatSharings,
-  int8: [{}, { threads: 128, together: 4, words: 2, unroll: 2 }, { threads: 128, together: 8, words: 1 }],
+  int8: [
+    {},
+    { threads: 128, together: 4, words: 2, unroll: 2 },
+    { threads: 128, together: 8, words: 1 },
+    { threads: 128, together: 4, words: 4 },
+    { threads: 256, together: 2, words: 4 },
+    { threads: 512, together: 8, words: 2 },
+  ],
   int4: [
     {},
     { threads: 64, together: 4, words: 2, unroll: 2 },
     { threads: 128, together: 4, words: 2, unroll: 1 },
   ],
 };
+
+/** How the invocations of `dotGemv` share the work. */
+export const dotSharings: readonly Required<Pick<DotGemvOptions, "threads" | "together" | "unroll">>[] = [
+  { threads: 256, together: 2, unroll: 2 },
+  { threads: 256, together: 4, unroll: 1 },
+  { threads: 256, together: 4, unroll: 2 },
+  { threads: 256, together: 2, unroll: 4 },
+  { threads: 128, together: 4, unroll: 2 },
+  { threads: 512, together: 2, unroll: 2 },
+];
 
 function tile(
   [rows, outputs, depth]: readonly [number, number, number],

@@ -1,12 +1,13 @@
 import type { RmsNorm } from "../../../graph/operations.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
 import { convertInput, convertInputWorkgroups } from "../kernels/convert-input.wgsl.ts";
-import { type GemvOptions, gemv, gemvWorkgroups } from "../kernels/gemv.wgsl.ts";
+import { type DotGemvOptions, dotGemv, dotGemvBytes, dotGemvWorkgroups } from "../kernels/dot-gemv.wgsl.ts";
+import { gemv, gemvWorkgroups } from "../kernels/gemv.wgsl.ts";
 import { matrixGemm, matrixGemmWorkgroups, type Tile } from "../kernels/matrix-gemm.wgsl.ts";
 import { padInput, padInputWorkgroups } from "../kernels/pad-input.wgsl.ts";
 import { plainProduct, plainProductWorkgroups } from "../kernels/plain-product.wgsl.ts";
 import { epilogueKey, type ProductOptions, weightLayout } from "../kernels/product.ts";
-import { gemvSharings, matrixTiles } from "../kernels/product-tiles.ts";
+import { dotSharings, gemvSharings, matrixTiles, type Sharing } from "../kernels/product-tiles.ts";
 import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
 import { f32Input, f32Output, mostGemvRows } from "./halves.ts";
 import { plainNorm } from "./norms.ts";
@@ -28,6 +29,7 @@ export interface ProductCall {
   readonly sizes: readonly number[];
 }
 
+const dotGemvOf = remembered(dotGemv);
 const gemvOf = remembered(gemv);
 const matrixGemmOf = remembered(matrixGemm);
 const plainOf = remembered(plainProduct);
@@ -72,12 +74,11 @@ function plain(options: ProductOptions, call: ProductCall, on: Lowering): Dispat
 
 /** Few rows, at the speed of memory. */
 function gemvVariants(options: ProductOptions, call: ProductCall, on: Lowering): Variant[] {
-  const { input } = call;
-  const kernels = gemvKernels(options, input, on);
-  const places = [on.place(input), ...call.weights, ...call.after, on.place(call.output)];
-  return kernels.map(({ name, o }) => ({
+  const places = [on.place(call.input), ...call.weights, ...call.after, on.place(call.output)];
+  return fewRows(options, call.input, on).map(({ name, rounds, make }) => ({
     name,
-    build: () => [{ kernel: gemvOf(o), places, sizes: call.sizes, workgroups: gemvWorkgroups(o) }],
+    rounds,
+    build: () => [{ ...make(), places, sizes: call.sizes }],
   }));
 }
 
@@ -90,29 +91,60 @@ function fusedVariants(options: ProductOptions, call: ProductCall, norm: RmsNorm
   const [rows, , , ...rest] = call.sizes;
   const places = [on.place(input), ...call.weights, on.vector(weight), ...call.after, output];
   const sizes = [rows, ...strides(input), ...rest];
-  return gemvKernels(options, input, on).map(({ name, o }) => {
-    const fused = { ...o, normalise: { epsilon } };
-    return {
-      name: `${name} with norm`,
-      build: () => [{ kernel: gemvOf(fused), places, sizes, workgroups: gemvWorkgroups(fused) }],
-    };
-  });
+  return fewRows(options, input, on).map(({ name, rounds, make }) => ({
+    name: `${name} with norm`,
+    rounds,
+    build: () => [{ ...make({ epsilon }), places, sizes }],
+  }));
 }
 
-function gemvKernels(
-  options: ProductOptions,
-  input: Tensor,
-  on: Lowering,
-): { name: string; o: GemvOptions }[] {
+/** A kernel for few rows, which can have a norm inside. */
+interface FewRows {
+  readonly name: string;
+  readonly rounds: boolean;
+  make(normalise?: { readonly epsilon: number }): Pick<Dispatch, "kernel" | "workgroups">;
+}
+
+function fewRows(options: ProductOptions, input: Tensor, on: Lowering): FewRows[] {
   const most = on.device.isSoftware ? 1 : mostGemvRows;
   if (input.rows > most || on.portable || !on.device.features.has("subgroups")) return [];
   const rows = 2 ** Math.ceil(Math.log2(input.rows));
   const scalarInput = !isAligned(input, options.columns);
-  if (on.device.isSoftware) return [{ name: "gemv", o: { ...options, rows, scalarInput, threads: 32 } }];
-  return gemvSharings[options.format].map((sharing) => {
-    const name = ["gemv", ...Object.entries(sharing).map(([key, value]) => `${key} ${value}`)].join(" ");
-    return { name, o: { ...options, rows, scalarInput, ...sharing } };
-  });
+  const gemvWith = (sharing: Sharing): FewRows => {
+    const o = { ...options, rows, scalarInput, ...sharing };
+    return {
+      name: sharingName("gemv", sharing),
+      rounds: false,
+      make: (normalise) => ({ kernel: gemvOf({ ...o, normalise }), workgroups: gemvWorkgroups(o) }),
+    };
+  };
+  if (on.device.isSoftware) return [{ ...gemvWith({ threads: 32 }), name: "gemv" }];
+  const { format } = options;
+  const dots = format === "int4" && !scalarInput && on.precision === "fast" ? dotSharings : [];
+  return [
+    ...dots.flatMap((sharing) => dotWith({ ...options, format: "int4", rows, ...sharing }, on)),
+    ...gemvSharings[format].map(gemvWith),
+  ];
+}
+
+/** In integers, which rounds the input to 8 bits; nothing where the device's workgroups are too small. */
+function dotWith(options: Omit<DotGemvOptions, "lanes">, on: Lowering): FewRows[] {
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = on.device.limits;
+  const { threads, together, unroll } = options;
+  const o = { ...options, lanes: Math.min(32, on.device.info.subgroupMinSize) };
+  if (dotGemvBytes(o) > maxComputeWorkgroupStorageSize || threads > maxComputeInvocationsPerWorkgroup)
+    return [];
+  return [
+    {
+      name: sharingName("dot", { threads, together, unroll }),
+      rounds: true,
+      make: (normalise) => ({ kernel: dotGemvOf({ ...o, normalise }), workgroups: dotGemvWorkgroups(o) }),
+    },
+  ];
+}
+
+function sharingName(kernel: string, sharing: Sharing): string {
+  return [kernel, ...Object.entries(sharing).map(([key, value]) => `${key} ${value}`)].join(" ");
 }
 
 /** Products on the matrix units, which round the input to f16: only where numbers may be rounded. */

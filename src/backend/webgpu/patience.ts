@@ -1,0 +1,55 @@
+/** The share of the usual time after which the end is asked for. */
+const early = 0.9;
+/** By how much more than the least the next run may take before it counts as usual. */
+const growth = 1.02;
+
+/** How long one kind of work takes, as far as that is known: the least lately. */
+export class Usual {
+  milliseconds: number | undefined;
+
+  note(took: number): void {
+    this.milliseconds = Math.min(took, (this.milliseconds ?? Infinity) * growth);
+  }
+}
+
+/**
+ * Waits for work that a device does piece after piece, and does not ask for the end of a piece before it is near.
+ *
+ * While a promise of WebGPU is open, the package `webgpu` asks the device in every turn of the event loop, some 75 times
+ * a millisecond, and leaves a function with a finalizer behind each time: all of a processor's time, and each second a
+ * garbage collection of 20 to 50 ms in which the device runs dry (SPEED.md). Browsers tell their pages without that.
+ */
+export class Patience {
+  readonly #sleeps: boolean;
+  #last: Promise<unknown> = Promise.resolve();
+  #lastEnd = 0;
+
+  /** @param sleeps whether asking costs so much that a timer is better */
+  constructor(sleeps = typeof process !== "undefined" && process.versions?.node !== undefined) {
+    this.#sleeps = sleeps;
+  }
+
+  /** Resolved with what `ask` gives: the end of a piece of work that was just begun, behind all that came before. */
+  end<T>(ask: () => Promise<T>, usual: Usual): Promise<T> {
+    if (!this.#sleeps) return ask();
+    const ended = this.#wait(ask, usual, performance.now(), this.#last);
+    this.#last = ended.catch(() => undefined);
+    return ended;
+  }
+
+  async #wait<T>(
+    ask: () => Promise<T>,
+    usual: Usual,
+    submitted: number,
+    before: Promise<unknown>,
+  ): Promise<T> {
+    await before;
+    const begin = Math.max(submitted, this.#lastEnd);
+    const left = Math.floor(begin + (usual.milliseconds ?? 0) * early - performance.now());
+    if (left >= 1) await new Promise((resolve) => setTimeout(resolve, left));
+    const result = await ask();
+    this.#lastEnd = performance.now();
+    usual.note(this.#lastEnd - begin);
+    return result;
+  }
+}
