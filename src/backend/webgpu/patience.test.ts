@@ -29,11 +29,10 @@ describe("Patience", () => {
     const usual = new Usual();
     const { submit, asked } = device(20);
     const start = performance.now();
-    const first = patience.end(submit(), usual);
-    const second = patience.end(submit(), usual);
+    const ends = [1, 2, 3].map(() => patience.end(submit(), usual));
     await vi.runAllTimersAsync();
-    expect([await first, await second].map((end) => end - start)).toEqual([20, 40]);
-    expect(asked.map((at) => at - start)).toEqual([0, 38]);
+    expect((await Promise.all(ends)).map((end) => end - start)).toEqual([20, 40, 60]);
+    expect(asked.map((at) => at - start)).toEqual([0, 20, 58]);
     expect(usual.milliseconds).toBe(20);
   });
 
@@ -65,11 +64,27 @@ describe("Patience", () => {
     expect(await next).toBe("done");
   });
 
-  it("takes the least lately as usual, and follows work that grows", () => {
+  it("takes the least lately as usual, but for the first, and follows work that grows", () => {
     const usual = new Usual();
-    for (const took of [10, 30, 30]) usual.note(took);
-    expect(usual.milliseconds).toBeCloseTo(10.404, 6);
+    for (const took of [1, 10, 30, 30]) usual.note(took);
+    expect(usual.milliseconds).toBeCloseTo(12.1, 6);
     usual.note(5);
+    expect(usual.milliseconds).toBe(5);
+  });
+
+  it("forgets a long run once a shorter one has ended unseen", async () => {
+    const patience = new Patience(true);
+    const usual = new Usual();
+    const run = async (each: number) => {
+      const since = performance.now();
+      const ended = patience.end(device(each).submit(), usual);
+      await vi.runAllTimersAsync();
+      await ended;
+      return performance.now() - since;
+    };
+    for (const each of [9000, 1000]) expect(await run(each)).toBe(each);
+    expect(await run(5)).toBe(900);
+    expect(await run(5)).toBe(5);
     expect(usual.milliseconds).toBe(5);
   });
 });

@@ -1,14 +1,27 @@
-/** The share of the usual time after which the end is asked for. */
-const early = 0.9;
+/** Milliseconds, and the share of the usual time, that are left when the end is asked for: timers come late by so much. */
+const early = { milliseconds: 1, share: 0.1 };
 /** By how much more than the least the next run may take before it counts as usual. */
-const growth = 1.02;
+const growth = 1.1;
+/** An end within so many milliseconds of being asked for may have come long before. */
+const atOnce = 0.2;
 
 /** How long one kind of work takes, as far as that is known: the least lately. */
 export class Usual {
   milliseconds: number | undefined;
+  #isFirst = true;
 
-  note(took: number): void {
-    this.milliseconds = Math.min(took, (this.milliseconds ?? Infinity) * growth);
+  /** Milliseconds after its beginning to ask for the end of it. */
+  get sleep(): number {
+    const { milliseconds = 0 } = this;
+    return milliseconds - Math.max(early.milliseconds, milliseconds * early.share);
+  }
+
+  /** @param unseen whether it may have ended long before it was asked for */
+  note(took: number, unseen = false): void {
+    // The first of its kind can take a hundred times longer than all others.
+    if (this.#isFirst) this.#isFirst = false;
+    else if (unseen) this.milliseconds = undefined;
+    else this.milliseconds = Math.min(took, (this.milliseconds ?? Infinity) * growth);
   }
 }
 
@@ -45,11 +58,12 @@ export class Patience {
   ): Promise<T> {
     await before;
     const begin = Math.max(submitted, this.#lastEnd);
-    const left = Math.floor(begin + (usual.milliseconds ?? 0) * early - performance.now());
+    const left = Math.floor(begin + usual.sleep - performance.now());
     if (left >= 1) await new Promise((resolve) => setTimeout(resolve, left));
+    const asked = performance.now();
     const result = await ask();
     this.#lastEnd = performance.now();
-    usual.note(this.#lastEnd - begin);
+    usual.note(this.#lastEnd - begin, left >= 1 && this.#lastEnd - asked < atOnce);
     return result;
   }
 }
