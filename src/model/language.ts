@@ -71,24 +71,30 @@ export function recordLanguage(
   const lengths = g.input("lengths", "u32", B, 1);
   const pages = g.input("pages", "u32", B, sizes.pages);
 
+  const outputs = L > 0 ? g.input("outputs", "u32", L, 1) : undefined;
+  const wanted = (all: Tensor) => (outputs ? g.gatherRows(all, outputs) : all); // [L, …]
+
   let x = g.embed(weights.embeddings, g.input("ids", "u32", N, 1)); // [N, D]
   if (M > 0) {
     x = g.scatterRows(x, g.input("features", "f32", M, hiddenSize), g.input("featureRows", "u32", M, 1));
   }
-  weights.layers.forEach((w, layer) => {
+  for (const [layer, w] of weights.layers.entries()) {
     const place = { layer, heads, cache };
     const qkv = g.matmul(g.rmsNorm(x, w.attentionNorm, normEpsilon), w.wqkv, { bias: w.wqkvBias });
     const query = g.columns(qkv, 0, heads * headSize);
     const key = g.columns(qkv, heads * headSize, keyValueHeads * headSize);
     const value = g.columns(qkv, (heads + keyValueHeads) * headSize, keyValueHeads * headSize);
     const rotated = g.rotary({ query, key, value, angles, slots }, place); // keeps k and v in the cache
-    const mixed = g.pagedAttention({ query: rotated, starts, lengths, pages }, place); // [N, heads * headSize]
+    const isLast = layer === weights.layers.length - 1;
+    if (isLast && L === 0) return g.finish(); // all that was wanted is in the cache
+    let mixed = g.pagedAttention({ query: rotated, starts, lengths, pages }, place); // [N, heads * headSize]
+    // Behind the last attention no row sees another: those that nothing is asked of can go.
+    if (isLast && L < N) [mixed, x] = [wanted(mixed), wanted(x)];
     x = g.matmul(mixed, w.wo, { residual: x });
     const hidden = g.gatedMatmul(g.rmsNorm(x, w.ffnNorm, normEpsilon), w.w1, w.w3); // [N, I]
     x = g.matmul(hidden, w.w2, { residual: x });
-  });
-  if (L === 0) return g.finish(); // all that was wanted is in the cache
-  const last = g.gatherRows(x, g.input("outputs", "u32", L, 1)); // [L, D]
+  }
+  const last = L < N ? x : wanted(x); // [L, D]
   const logits = g.matmul(g.rmsNorm(last, weights.norm, normEpsilon), weights.output); // [L, V]
   recordPick(g, logits, sizes.pick);
   return g.finish();

@@ -6,6 +6,7 @@ import { parseConfig } from "../checkpoint/config.ts";
 import { expectedTensors } from "../checkpoint/expected-tensors.ts";
 import { publishedConfigs } from "../checkpoint/published.ts";
 import type { Operation } from "../graph/operations.ts";
+import type { Graph } from "../graph/recorder.ts";
 import { cacheLayout, languageWeights, recordLanguage } from "./language.ts";
 import { Network, recordEncoder } from "./network.ts";
 import { projectorWeights } from "./projector.ts";
@@ -102,26 +103,29 @@ describe("the language model", () => {
     return recordLanguage(description.language, weights, cacheLayout(description.language, 4), sizes);
   };
 
+  const attention = ["rmsNorm", "matmul", "rotary", "pagedAttention"];
+  const feedForward = ["matmul", "rmsNorm", "gatedMatmul", "matmul"];
+  const end = ["rmsNorm", "matmul"];
+
   it("is the same graph for prompts and single tokens, with the logits of the rows asked for", () => {
-    const graph = record(1, "logits");
-    const block = [
-      "rmsNorm",
-      "matmul",
-      "rotary",
-      "pagedAttention",
-      "matmul",
-      "rmsNorm",
-      "gatedMatmul",
-      "matmul",
-    ];
-    const end = ["gatherRows", "rmsNorm", "matmul"];
-    expect(kinds(graph.operations)).toEqual(["embed", "scatterRows", ...block, ...block, ...end]);
+    const graph = record(3, "logits");
+    const block = [...attention, ...feedForward];
+    const all = ["embed", "scatterRows", ...block, ...block, "gatherRows", ...end];
+    expect(kinds(graph.operations)).toEqual(all);
     expect(epsilons(graph.operations)).toEqual([1e-5, 1e-5, 1e-5, 1e-5, 1e-5]);
-    expect(graph.outputs.get("logits")).toMatchObject({ rows: 1, columns: 10 });
+    expect(graph.outputs.get("logits")).toMatchObject({ rows: 3, columns: 10 });
     expect(graph.operations.filter(({ kind }) => kind === "rotary")).toMatchObject([
       { layer: 0 },
       { layer: 1 },
     ]);
+  });
+
+  it("finishes only the rows that are asked for, once no other row sees the rest", () => {
+    const { operations, outputs } = record(1, "logits");
+    const first = ["embed", "scatterRows", ...attention, ...feedForward];
+    const gathers = ["gatherRows", "gatherRows"];
+    expect(kinds(operations)).toEqual([...first, ...attention, ...gathers, ...feedForward, ...end]);
+    expect(outputs.get("logits")).toMatchObject({ rows: 1, columns: 10 });
   });
 
   it("chooses on the device, with the lists that are wanted", () => {
@@ -134,7 +138,12 @@ describe("the language model", () => {
   it("gives nothing back in the middle of a prompt", () => {
     const graph = record(0, "logits");
     expect(graph.outputs.size).toBe(0);
-    expect(graph.weights.some(({ name }) => name === "language_model.output.weight")).toBe(false);
+    expect(kinds(graph.operations).slice(-2)).toEqual(["matmul", "rotary"]);
+    const names = (of: Graph) => of.weights.map(({ name }) => name);
+    for (const unused of ["model.layers.1.attention.wo.weight", "output.weight"]) {
+      expect(names(graph)).not.toContain(`language_model.${unused}`);
+      expect(names(record(1, "logits"))).toContain(`language_model.${unused}`);
+    }
   });
 });
 
