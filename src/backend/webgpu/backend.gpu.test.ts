@@ -77,6 +77,31 @@ describe.each(adapters)("the backend on %s", (adapter) => {
     await backend[Symbol.asyncDispose]();
   });
 
+  it("does not touch the arena for a new program while a run is being submitted", async () => {
+    const backend = new WebGpuBackend(await openAdapter(adapter), "f32");
+    const { arena, submissions } = backend;
+    const { graph, store } = product(512, 640);
+    const weights = await backend.loadWeights(graph.weights, store);
+    const inTurn: boolean[] = [];
+    let submitting = false;
+    const reserve = arena.reserve.bind(arena);
+    vi.spyOn(arena, "reserve").mockImplementation((bytes) => {
+      inTurn.push(!submitting);
+      return reserve(bytes);
+    });
+    const submitted = submissions.enter(async () => {
+      submitting = true;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      submitting = false;
+    });
+    const prepared = backend.prepare(graph, weights);
+    await submitted;
+    (await prepared).dispose();
+    expect(inTurn.length).toBeGreaterThan(0);
+    expect(inTurn).not.toContain(false);
+    await backend[Symbol.asyncDispose]();
+  });
+
   it("does a run again that met a number too large for f16, and every run that took from it", async () => {
     const backend = new WebGpuBackend(await openAdapter(adapter), "f32");
     const store = new MadeUpStore();

@@ -75,27 +75,31 @@ export class WebGpuProgram implements Program {
     backend: WebGpuBackend,
     portable = backend.device.settings.portable,
   ): Promise<WebGpuProgram> {
-    const { device, memory, precision, pipelines } = backend;
+    const { device, memory, precision, pipelines, submissions } = backend;
     device.check();
     const layout = layOut(graph);
     const cached = graph.operations.find((operation) => operation.kind === "rotary");
-    const { dispatches, ends, bytes } = await lowerAll(graph, backend, {
-      firstScratch: layout.bytes,
-      device,
-      precision,
-      portable,
-      cacheType: cached ? cacheType(device, precision, cached.cache) : "f32",
-      mayRound: !portable && precision === "fast" && device.hasMatrixUnits,
-      place: ({ storage }) => ({
-        in: "arena",
-        offset: layout.offsets.get(storage.id)!,
-        bytes: storageBytes(storage),
-      }),
-      weight: (weight) => weights.get(weight),
-      vector: (weight) => ({ in: "buffer", buffer: weights.get(weight).parts[0].values }),
+    // Trials write over the arena, and growing replaces it: not between the submissions of a run.
+    const { dispatches, ends, bytes } = await submissions.enter(async () => {
+      const lowered = await lowerAll(graph, backend, {
+        firstScratch: layout.bytes,
+        device,
+        precision,
+        portable,
+        cacheType: cached ? cacheType(device, precision, cached.cache) : "f32",
+        mayRound: !portable && precision === "fast" && device.hasMatrixUnits,
+        place: ({ storage }) => ({
+          in: "arena",
+          offset: layout.offsets.get(storage.id)!,
+          bytes: storageBytes(storage),
+        }),
+        weight: (weight) => weights.get(weight),
+        vector: (weight) => ({ in: "buffer", buffer: weights.get(weight).parts[0].values }),
+      });
+      backend.arena.reserve(lowered.bytes);
+      return lowered;
     });
     const compiled = await CompiledDispatches.compile(device, memory, pipelines, dispatches);
-    backend.arena.reserve(bytes);
     const recording = new Recording(graph, backend, layout, { compiled, ends, bytes });
     return new WebGpuProgram(graph, backend, layout, recording, weights);
   }
