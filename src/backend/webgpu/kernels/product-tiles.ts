@@ -22,9 +22,11 @@ export const gemvSharings: Readonly<Record<WeightFormat, readonly Sharing[]>> = 
     {},
     { threads: 128, together: 4, words: 2, unroll: 2 },
     { threads: 128, together: 8, words: 1 },
-    { threads: 128, together: 4, words: 4 },
-    { threads: 256, together: 2, words: 4 },
+    { threads: 128, together: 8, words: 2 },
+    { threads: 256, together: 8, words: 1 },
+    { threads: 256, together: 8, words: 2 },
     { threads: 512, together: 8, words: 2 },
+    { threads: 256, together: 4, words: 4 },
   ],
   int4: [
     {},
@@ -39,6 +41,7 @@ export const dotSharings: readonly Required<Pick<DotGemvOptions, "threads" | "to
   { threads: 256, together: 4, unroll: 1 },
   { threads: 256, together: 4, unroll: 2 },
   { threads: 256, together: 2, unroll: 4 },
+  { threads: 256, together: 1, unroll: 2 },
   { threads: 128, together: 4, unroll: 2 },
   { threads: 512, together: 2, unroll: 2 },
 ];
