@@ -16,9 +16,9 @@ describe("where the search for the fastest products begins", () => {
   it.each([4, 16, 17, 64, 1856])(
     "tiles for %d rows fit the products of InternVL2-8B, gated ones too",
     async (rows) => {
-      expect(matrixTiles(rows).length).toBeGreaterThan(1);
-      for (const tile of matrixTiles(rows)) {
-        for (const gated of [false, true]) {
+      for (const gated of [false, true]) {
+        expect(matrixTiles(rows, gated).length).toBeGreaterThan(1);
+        for (const tile of matrixTiles(rows, gated)) {
           const options = {
             columns: 4096,
             outputs: 6144,

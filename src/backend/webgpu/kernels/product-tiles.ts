@@ -59,7 +59,11 @@ const byRows: readonly { readonly most: number; readonly tiles: readonly Tile[] 
     most: 16,
     tiles: [
       tile([16, 32, 256], [1, 1, 8], 2),
+      tile([16, 32, 256], [1, 1, 8], 4),
+      tile([16, 16, 256], [1, 1, 8], 4),
       tile([16, 64, 128], [1, 2, 4], 2),
+      tile([16, 64, 128], [1, 2, 4], 4),
+      tile([16, 64, 256], [1, 2, 8], 2),
       tile([16, 32, 128], [1, 1, 4], 4),
     ],
   },
@@ -83,6 +87,7 @@ const byRows: readonly { readonly most: number; readonly tiles: readonly Tile[] 
 ];
 
 /** Tiles of `matrixGemm` for an input of so many rows, the likeliest first. From 3 rows on they beat `gemv`. */
-export function matrixTiles(rows: number): readonly Tile[] {
-  return byRows.find(({ most }) => rows <= most)!.tiles;
+export function matrixTiles(rows: number, gated = false): readonly Tile[] {
+  const { tiles } = byRows.find(({ most }) => rows <= most)!;
+  return gated ? tiles.filter(({ outputs, across }) => outputs % (32 * across) === 0) : tiles;
 }

@@ -153,7 +153,7 @@ function matrixVariants(options: ProductOptions, call: ProductCall, on: Lowering
   const { input } = call;
   const exact = !on.mayRound || format === "f32" || format === "bf16";
   if (exact || input.rows < 2) return [];
-  return matrixTiles(input.rows).map((tile) => ({
+  return matrixTiles(input.rows, options.gated).map((tile) => ({
     name: `matrix ${Object.values(tile).join(" ")}`,
     rounds: true,
     build: () => matrix(options, call, tile, on),
