@@ -13,7 +13,7 @@
 #include "product_tiles.h"
 
 // A product works on pairs of panels: two neighbours, or the same panel of gate and up.
-typedef struct product {
+typedef struct {
   const lane *lane;
   const tensor *input;
   const weight *gate, *up;  // up: NULL in a plain product
@@ -24,7 +24,6 @@ typedef struct product {
   float *sums, *scratch;  // of this lane
   bool past;  // outputs go past the caches
   int tile_shape;
-  word done_unit, done_pair;  // whose sums are complete, but no outputs yet
 } product;
 
 static way way_of(const weight *weight, bool fast, word rows) {
@@ -50,11 +49,13 @@ static way way_of(const weight *weight, bool fast, word rows) {
   return FLOATS;
 }
 
-// Rows of a block at most, and pairs of panels: tiles take more, for they wait longer for rows.
-#define BLOCK_ROWS 256
-#define BLOCK_PAIRS 8
-#define TILE_ROWS 320
-#define TILE_PAIRS 16
+// Rows of a block at most, and pairs of panels: tiles take more, for they wait longer for rows. Rows of int8 take half the
+// room of bf16, so that more of them stay in the second cache.
+typedef struct { word rows, pairs; } block_limits;
+static block_limits most_of(way way) {
+  if (way == INT8_TILES) return (block_limits){384, 12};
+  return tiled(way) ? (block_limits){320, 16} : (block_limits){256, 8};
+}
 
 // WebAssembly can not fetch ahead. One row takes its weights in a straight line, which processors foresee, and this many
 // bytes of them at a time.
@@ -85,21 +86,21 @@ static word divide_up(word a, word b) { return (a + b - 1) / b; }
 // Where everything lies in the workspace; the bytes it takes.
 static word place(product *p, uint8_t *workspace, bool fast, int lanes, int lane) {
   word bytes = place_operand(&p->x, workspace, p->input, way_of(p->gate, fast, p->input->rows), fast);
-  word groups = divide_up(p->x.rows, p->x.step), most_groups = (tiled(p->x.way) ? TILE_ROWS : BLOCK_ROWS) / p->x.step / 2 * 2;
+  const block_limits most = most_of(p->x.way);
+  word groups = divide_up(p->x.rows, p->x.step), most_groups = most.rows / p->x.step / 2 * 2;
   p->row_blocks = divide_up(groups, most_groups);
   p->block_groups = (divide_up(groups, p->row_blocks) + 1) / 2 * 2;
   p->row_blocks = divide_up(groups, p->block_groups);
   p->past = tiled(p->x.way) && p->x.rows > 16;
   p->pairs = p->up ? panels_of(p->gate->rows) : divide_up(panels_of(p->gate->rows), 2);
-  word most_pairs = tiled(p->x.way) ? TILE_PAIRS : BLOCK_PAIRS;
-  p->block_pairs = p->x.rows <= 16 && !streams(p) ? 1 : most_pairs;
+  p->block_pairs = p->x.rows <= 16 && !streams(p) ? 1 : most.pairs;
   if (streams(p)) {
     word pair_bytes = 2 * panel_bytes(p->x.columns, p->gate->format);
     while (p->block_pairs > 1 && p->block_pairs * pair_bytes > STREAM_BYTES) p->block_pairs /= 2;
   }
   while (p->block_pairs > 1 && divide_up(p->pairs, p->block_pairs) * p->row_blocks < 8 * lanes) p->block_pairs /= 2;
   p->pair_blocks = divide_up(p->pairs, p->block_pairs);
-  word sums = most_pairs * 2 * p->block_groups * p->x.step * PANEL_ROWS, of_lane = sums + SCRATCH_FLOATS;
+  word sums = most.pairs * 2 * p->block_groups * p->x.step * PANEL_ROWS, of_lane = sums + SCRATCH_FLOATS;
   p->sums = (float *)(workspace + bytes) + lane * of_lane;
   p->scratch = p->sums + sums;
   return bytes + lanes * of_lane * (word)sizeof(float);
@@ -183,11 +184,12 @@ static float *sums_at(const product *p, word unit, word pair, word which) {
   return p->sums + ((pair - first_pair(p, unit)) * 2 + which) * p->block_groups * p->x.step * PANEL_ROWS;
 }
 
-// From sums to outputs: some rows of a pair.
-static void finish_rows(const product *p, word unit, word pair, word from, word end) {
+// From sums to outputs: all rows of a pair. One copy for all products, since compilers that fuse a multiplication with an
+// addition choose anew in each copy, and a row's bits must not depend on which copy it takes.
+static __attribute__((noinline)) void finish_pair(const product *p, word unit, word pair) {
   const float *sums = sums_at(p, unit, pair, 0), *others = sums_at(p, unit, pair, 1);
-  word outputs = p->gate->rows, first = first_row(p, unit);
-  for (word r = from; r < end; r++) {
+  word outputs = p->gate->rows, first = first_row(p, unit), rows = rows_of(p, unit);
+  for (word r = 0; r < rows; r++) {
     if (p->up) {
       word m = pair * PANEL_ROWS, count = outputs - m < PANEL_ROWS ? outputs - m : PANEL_ROWS;
       f32x16 gate = sum_of(p->gate, pair, sums + r * PANEL_ROWS), up = sum_of(p->up, pair, others + r * PANEL_ROWS);
@@ -203,19 +205,11 @@ static void finish_rows(const product *p, word unit, word pair, word from, word 
   }
 }
 
-#if defined(__AMX_BF16__) && defined(__AMX_INT8__)
-static __attribute__((noinline)) void finish_slice(product *p, word slice, word slices) {
-  word rows = rows_of(p, p->done_unit), share = divide_up(rows, slices), from = slice * share;
-  if (from < rows) finish_rows(p, p->done_unit, p->done_pair, from, from + share < rows ? from + share : rows);
-}
-#endif
-
 // Computes a unit, sums [pair][panel][row][16]. False when the run was cancelled. What comes after a block, in this unit or
-// in the next one, is fetched meanwhile; sums that are complete become outputs while tiles multiply.
+// in the next one, is fetched meanwhile.
 static bool run_unit(product *p, word unit, word next_unit) {
   word first = first_pair(p, unit), end = end_pair(p, unit), step = block_columns(p);
   word panel_sums = p->block_groups * p->x.step * PANEL_ROWS;
-  bool meanwhile = tiled(p->x.way);
   if (p->x.way != BF16_TILES) memset(p->sums, 0, (size_t)((end - first) * 2 * panel_sums) * sizeof(float));
   for (word from = 0; from < p->x.columns; from += step) {
     bool last = from + step >= p->x.columns;
@@ -226,7 +220,7 @@ static bool run_unit(product *p, word unit, word next_unit) {
       block block = {
           .x = &p->x, .format = p->gate->format, .from = from, .end = last ? p->x.columns : from + step,
           .first_group = first_row(p, unit) / p->x.step, .groups = divide_up(rows_of(p, unit), p->x.step),
-          .scratch = p->scratch, .tile_shape = &p->tile_shape, .finishing = meanwhile && last && pair > first ? p : NULL,
+          .scratch = p->scratch, .tile_shape = &p->tile_shape,
       };
       fetch_rows(p, &block, 2 * (pair - first), last ? next_unit : unit, from + step);
       for (int which = 0; which < 2; which++) {
@@ -235,10 +229,9 @@ static bool run_unit(product *p, word unit, word next_unit) {
         block.panels[which].sums = sums_at(p, unit, pair, which);
       }
       multiply(&block);
-      p->done_unit = unit, p->done_pair = pair;
     }
   }
-  for (word pair = meanwhile ? end - 1 : first; pair < end; pair++) finish_rows(p, unit, pair, 0, rows_of(p, unit));
+  for (word pair = first; pair < end; pair++) finish_pair(p, unit, pair);
   return true;
 }
 

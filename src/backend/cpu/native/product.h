@@ -21,15 +21,12 @@ typedef struct {
   float *sums;          // [row][16 outputs]
 } panel;
 
-struct product;
-
 // Columns [from, end) of some groups of rows and two panels. from is a multiple of the operand's span, or of 64.
 typedef struct {
   const operand *x;
   word format, first_group, groups, from, end;
   panel panels[2];
   const uint8_t *next_rows[2];  // tiles of two groups of rows that are wanted soon, or NULL
-  struct product *finishing;    // whose finish_slice is called between products, or NULL
   float *scratch;   // of this lane: SCRATCH_FLOATS
   int *tile_shape;  // of this lane, 0 at first: see shape_tiles
 } block;

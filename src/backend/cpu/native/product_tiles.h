@@ -12,9 +12,6 @@
 #include "product.h"
 #include "tile_operand.h"
 
-// Turns some of the sums that are complete into outputs: `slice` of `slices`.
-static void finish_slice(struct product *p, word slice, word slices);
-
 // What was written to memory is there: gcc does not know that tile instructions read more than they name.
 #define SETTLE(address) __asm__ volatile("" : : "r"(address) : "memory")
 
@@ -142,12 +139,7 @@ static __attribute__((noinline)) void multiply_bf16_tiles(const block *b) {
         _tile_loadd(3, sum1 + 256, 64);
       }
     }
-    if (b->finishing) {
-      ADD_TILES(_tile_dpbf16ps, fetch_sums(soon, soon + panel_sums, i * share, (i + 1) * share);
-                finish_slice(b->finishing, g / 2 * steps + i, slices * steps))
-    } else {
-      ADD_TILES(_tile_dpbf16ps, fetch_sums(soon, soon + panel_sums, i * share, (i + 1) * share))
-    }
+    ADD_TILES(_tile_dpbf16ps, fetch_sums(soon, soon + panel_sums, i * share, (i + 1) * share))
     _tile_stored(0, sum0, 64);
     if (rows1 > 0) _tile_stored(2, sum0 + 256, 64);
     _tile_stored(1, sum1, 64);
@@ -173,12 +165,7 @@ static __attribute__((noinline)) void multiply_int8_tiles(const block *b) {
       _tile_zero(2);
       _tile_zero(3);
     }
-    if (b->finishing) {
-      ADD_TILES(_tile_dpbssd, add_scaled(&before, i * share, (i + 1) * share);
-                finish_slice(b->finishing, g / 2 * steps + i, slices * steps))
-    } else {
-      ADD_TILES(_tile_dpbssd, add_scaled(&before, i * share, (i + 1) * share))
-    }
+    ADD_TILES(_tile_dpbssd, add_scaled(&before, i * share, (i + 1) * share))
     _tile_stored(0, parts, 64);
     if (rows1 > 0) _tile_stored(2, parts + 256, 64);
     _tile_stored(1, parts + 512, 64);
@@ -270,7 +257,6 @@ static __attribute__((noinline)) void multiply_int4_tiles(const block *b) {
     shape_tiles(b->tile_shape, (int)rows, (int)rows, 32);
     const fetches next = slice_of(b, columns * 8, 1, g, b->groups);
     fetch_step(&next, 0);
-    if (b->finishing) finish_slice(b->finishing, g, b->groups);
     for (int p = 0; p < 2; p++) {
       const uint8_t *w = unpacked + p * INT8_SPAN * PANEL_ROWS, *weight_scales = b->panels[p].scales + b->from / INT4_GROUP * 32;
       float *sums = b->panels[p].sums + g * 256;
