@@ -12,11 +12,12 @@ import { subjectOf, syntheticSubject } from "./shapes.ts";
 
 const native = (await nativeVariants()).length > 0;
 
-/** A tiny golden's dimensions, with tiles of 112 pixels and 16 tokens. */
+/** A tiny golden's dimensions, with tiles of 112 pixels and 16 tokens, and three layers. */
 function tiny() {
   const file = new URL("../../test/golden/models/tiny-8b/config.json", import.meta.url);
-  const config = JSON.parse(readFileSync(file, "utf8")) as { vision_config: object };
-  config.vision_config = { ...config.vision_config, image_size: 112 };
+  const config = JSON.parse(readFileSync(file, "utf8")) as { vision_config: object; llm_config: object };
+  config.vision_config = { ...config.vision_config, image_size: 112, num_hidden_layers: 3 };
+  config.llm_config = { ...config.llm_config, num_hidden_layers: 3 };
   return subjectOf("tiny-8b", parseConfig({ ...config, force_image_size: 112 }));
 }
 
@@ -55,7 +56,7 @@ describe.skipIf(!native)("a benchmark on the cpu", () => {
   beforeAll(async () => {
     report = await benchmark(
       tiny(),
-      { device: "cpu", layers: 1, tiles: 2, promptTokens: 20, newTokens: 4, repeat: 3, roofline: true },
+      { device: "cpu", layers: 2, tiles: 2, promptTokens: 20, newTokens: 4, repeat: 3, roofline: true },
       small,
     );
   }, 60_000);
@@ -64,10 +65,10 @@ describe.skipIf(!native)("a benchmark on the cpu", () => {
 
   it("says what was run", () => {
     expect(report.subject).toEqual({ name: "tiny-8b", synthetic: true });
-    expect(report.measured.layers).toEqual({ vision: 1, language: 1 });
+    expect(report.measured.layers).toEqual({ vision: 2, language: 2 });
     expect(report.measured.whole).toBe(false);
     expect(report.extrapolated!.decodeTokensPerSecond).toBeLessThan(report.decode.tokensPerSecond);
-    expect(report.options).toMatchObject({ device: "cpu", layers: 1, tiles: 2, promptTokens: 20, batch: 1 });
+    expect(report.options).toMatchObject({ device: "cpu", layers: 2, tiles: 2, promptTokens: 20, batch: 1 });
     expect(report.machine).toMatchObject({ device: "cpu", kernels: expect.stringMatching(/^native /) });
     expect(Object.keys(JSON.parse(JSON.stringify(report)))).toEqual([
       "subject",
@@ -106,10 +107,16 @@ describe.skipIf(!native)("a benchmark on the cpu", () => {
 
   it("reads well as a text", () => {
     const text = describeReport(report);
-    expect(text).toContain("1 of");
+    expect(text).toContain("2 of");
     expect(text).toMatch(/decode +[\d.e-]+ tokens\/s +[\d.e-]+ GB\/s +[\d.]+ %/);
     expect(text).toContain("EXTRAPOLATED");
     expect(text).not.toMatch(/NaN|Infinity|undefined|null/);
+  });
+
+  it("does not extrapolate from one layer, whose prompt ends with the rows that are asked for", async () => {
+    const one = { device: "cpu", layers: 1, tiles: 1, promptTokens: 9, newTokens: 2, repeat: 1 } as const;
+    const { extrapolated } = await benchmark(tiny(), one, small);
+    expect(extrapolated).toBeUndefined();
   });
 
   it("measures conversations that decode together, each with a prompt of its own", async () => {

@@ -7,18 +7,21 @@ import type { Holding } from "./work.ts";
 
 /**
  * The whole model's figures, if each of its layers took what the measured ones took on average and all else stayed.
- * Undefined where nothing is missing, or where the device does not say what its operations take.
+ * Undefined where nothing is missing, where the device does not say what its operations take, or with one layer of the
+ * language model: the last finishes only the rows that are asked for, and so stands for no other.
  */
 export function extrapolate(
   repeats: readonly Repeat[],
   { measured, options, prefill, decode, vision }: Omit<BenchmarkReport, "extrapolated" | "roofline">,
   holding: Holding,
 ): Extrapolation | undefined {
-  if (measured.whole || !repeats[0].decode[0].run.operations) return undefined;
   const { layers, layersOfTheModel: all } = measured;
-  const missing = (runs: readonly Run[], part: keyof typeof layers) =>
-    (sum(runs.map((run) => layerMilliseconds(run, holding).layers)) * (all[part] - layers[part])) /
-    layers[part];
+  if (measured.whole || layers.language < 2 || !repeats[0].decode[0].run.operations) return undefined;
+  const missing = (runs: readonly Run[], part: keyof typeof layers) => {
+    const alike = layers[part] - (part === "language" ? 1 : 0);
+    const each = runs.map((run) => sum(layerMilliseconds(run, holding).slice(0, alike)) / alike);
+    return sum(each) * (all[part] - layers[part]);
+  };
   const over = (
     runsOf: (repeat: Repeat) => readonly Run[],
     part: keyof typeof layers,

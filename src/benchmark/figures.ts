@@ -1,3 +1,4 @@
+import { type Operation, weightsOf } from "../graph/operations.ts";
 import type { DecodeStep, Repeat } from "./conversations.ts";
 import { type LimitSample, productLimit, readLimit } from "./limits.ts";
 import type { Run } from "./measured-backend.ts";
@@ -89,39 +90,21 @@ function flopsOf(work: readonly OperationWork[]): number {
   return sum(work.map(({ flops }) => flops));
 }
 
-/** Milliseconds of a run on the device, in the layers and outside of them. */
-export function layerMilliseconds(run: Run, holding: Holding): { layers: number; rest: number } {
-  let layers = 0;
-  let all = 0;
+/** Milliseconds of each layer of a run on the device. */
+export function layerMilliseconds(run: Run, holding: Holding): number[] {
+  const layers: number[] = [];
+  let current: number | undefined;
   for (const { operation, milliseconds = 0 } of workOf(run, holding)) {
-    all += milliseconds;
-    if (isInLayer(operation)) layers += milliseconds;
+    current = layerOf(operation, current);
+    if (current !== undefined) layers[current] = (layers[current] ?? 0) + milliseconds;
   }
-  return { layers, rest: all - layers };
+  return layers;
 }
 
-/** Operations of layers name weights of a layer, or have none because they attend. */
-function isInLayer(operation: OperationWork["operation"]): boolean {
-  switch (operation.kind) {
-    case "attention":
-    case "pagedAttention":
-    case "rotary":
-      return true;
-    case "matmul":
-    case "layerNorm":
-    case "rmsNorm":
-      return inLayer(operation.weight.name);
-    case "gatedMatmul":
-      return inLayer(operation.gate.name);
-    case "embed":
-    case "scatterRows":
-    case "gatherRows":
-    case "patches":
-    case "pickTokens":
-      return false;
-  }
-}
-
-function inLayer(name: string): boolean {
-  return /\.layers\.\d+\./.test(name);
+/** The layer whose weights an operation names; what has no weights belongs to the layer that it stands in. */
+function layerOf(operation: Operation, current: number | undefined): number | undefined {
+  const [weight] = weightsOf(operation);
+  if (!weight) return current;
+  const number = /\.layers\.(\d+)\./.exec(weight.name)?.[1];
+  return number === undefined ? undefined : Number(number);
 }
