@@ -3,7 +3,7 @@ export interface Progress {
   phase: "download" | "verify" | "load" | "compile" | "encode" | "prefill";
   /** The file or part at hand, when there is one. */
   file?: string;
-  /** Bytes for files; tiles for `encode`; tokens for `prefill`. */
+  /** Bytes for files; kernels that were chosen for `compile`; tiles for `encode`; tokens for `prefill`. */
   loaded: number;
   total: number;
 }

@@ -29,7 +29,7 @@ const phases: Readonly<Record<Progress["phase"], string>> = {
   download: "Downloading",
   verify: "Verifying",
   load: "Loading the weights",
-  compile: "Preparing the kernels",
+  compile: "Choosing the kernels",
   encode: "Looking at the picture",
   prefill: "Reading the question",
 };

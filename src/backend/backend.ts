@@ -29,7 +29,13 @@ export interface Backend extends AsyncDisposable {
   /** Room for the keys and values of `pages` pages. */
   createCache(layout: CacheLayout, pages: number): KeyValueCache;
   /** Turns a graph into something that runs. Its weights must have been loaded. */
-  prepare(graph: Graph, weights: LoadedWeights): Promise<Program>;
+  prepare(graph: Graph, weights: LoadedWeights, options?: PrepareOptions): Promise<Program>;
+}
+
+export interface PrepareOptions {
+  readonly signal?: AbortSignal;
+  /** Hears of `compile`, where the device has kernels to choose from. */
+  readonly onProgress?: OnProgress;
 }
 
 /** Weights in a device's memory. Only the backend that made them looks inside. */

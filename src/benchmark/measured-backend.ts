@@ -1,4 +1,12 @@
-import type { Backend, Input, KeyValueCache, LoadedWeights, Outputs, Program } from "../backend/backend.ts";
+import type {
+  Backend,
+  Input,
+  KeyValueCache,
+  LoadedWeights,
+  Outputs,
+  PrepareOptions,
+  Program,
+} from "../backend/backend.ts";
 import { CpuProgram } from "../backend/cpu/program.ts";
 import { WebGpuProgram } from "../backend/webgpu/program.ts";
 import type { TensorStore } from "../checkpoint/tensor-store.ts";
@@ -58,8 +66,8 @@ export class MeasuredBackend implements Backend {
     return this.#inner.createCache(layout, pages);
   }
 
-  async prepare(graph: Graph, weights: LoadedWeights): Promise<Program> {
-    const program = await this.#inner.prepare(graph, weights);
+  async prepare(graph: Graph, weights: LoadedWeights, options?: PrepareOptions): Promise<Program> {
+    const program = await this.#inner.prepare(graph, weights, options);
     const measured = (begin: number, inputs: Readonly<Record<string, Input>>, outputs: Promise<Outputs>) =>
       outputs.then((values) => {
         const end = performance.now();

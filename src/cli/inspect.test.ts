@@ -18,10 +18,8 @@ const tower = { layers: 24, hidden: 1024, intermediate: 4096, rows: 1025 };
 const language = { layers: 32, hidden: 4096, intermediate: 14336, keyValue: 1024, vocabulary: 92553 };
 
 /** Values of the matrices of one layer of the language model. */
-const layerValues =
-  language.hidden * (language.hidden + 2 * language.keyValue) +
-  language.hidden ** 2 +
-  3 * language.hidden * language.intermediate;
+const wqkvValues = language.hidden * (language.hidden + 2 * language.keyValue);
+const layerValues = wqkvValues + language.hidden ** 2 + 3 * language.hidden * language.intermediate;
 
 describe("internvl inspect", () => {
   it("counts InternVL2-8B as its sizes say", async () => {
@@ -33,8 +31,8 @@ describe("internvl inspect", () => {
     expect(cacheBytesPerToken).toBe(language.layers * 2 * language.keyValue * 4);
 
     // Two operations a value and token; scores and weighted sums look back over all heads.
-    expect(work.promptToken).toBe(2 * language.layers * layerValues);
-    expect(work.newToken).toBe(work.promptToken + 2 * language.vocabulary * language.hidden);
+    expect(work.promptToken).toBe(2 * ((language.layers - 1) * layerValues + wqkvValues));
+    expect(work.newToken).toBe(2 * (language.layers * layerValues + language.vocabulary * language.hidden));
     expect(work.lookBack).toBe(4 * language.layers * language.hidden);
     const { rows, hidden, intermediate, layers } = tower;
     const towerLayer = 2 * rows * (4 * hidden ** 2 + 2 * hidden * intermediate) + 4 * rows ** 2 * hidden;
@@ -59,7 +57,7 @@ describe("internvl inspect", () => {
     config.llm_config.intermediate_size += 1;
     const right = await inspectJson("8b");
     const wrong = await inspectDescription("8b", parseConfig(config));
-    expect(wrong.work.promptToken - right.work.promptToken).toBe(2 * 32 * 3 * 4096);
+    expect(wrong.work.promptToken - right.work.promptToken).toBe(2 * 31 * 3 * 4096);
     expect(wrong.parameters.language - right.parameters.language).toBe(32 * 3 * 4096);
   });
 

@@ -14,7 +14,7 @@ const titles: Readonly<Record<Progress["phase"], string>> = {
   download: "Downloading",
   verify: "Verifying",
   load: "Loading",
-  compile: "Compiling",
+  compile: "Choosing kernels",
   encode: "Looking at tiles",
   prefill: "Reading tokens",
 };

@@ -12,9 +12,9 @@ import { visionWeights } from "../model/vision.ts";
 export interface Work {
   /** Of one tile, through the tower and the projector. */
   readonly tile: number;
-  /** Of one token of the prompt, without looking back at earlier ones. */
+  /** Of one token in the middle of a prompt, without looking back at earlier ones: to the last layer's keys and values. */
   readonly promptToken: number;
-  /** Of one new token: a prompt token's, and the choice among all tokens. */
+  /** Of one new token: all layers, and the choice among all tokens. */
   readonly newToken: number;
   /** What each earlier token that is looked back at adds to a token. */
   readonly lookBack: number;
@@ -35,12 +35,12 @@ export async function workOf(description: ModelDescription): Promise<Work> {
       outputs,
       pick: { count: 1, penalised: 0, suppressed: 0 },
     });
-  const promptToken = flopsOf(oneToken(0));
+  const newToken = flopsOf(oneToken(1));
   return {
     tile,
-    promptToken,
-    newToken: flopsOf(oneToken(1)),
-    lookBack: flopsOf(oneToken(0), 1) - promptToken,
+    promptToken: flopsOf(oneToken(0)),
+    newToken,
+    lookBack: flopsOf(oneToken(1), 1) - newToken,
   };
 }
 

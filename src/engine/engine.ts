@@ -3,6 +3,7 @@ import { ContextLengthError, DisposedError, NumericError } from "../errors.ts";
 import { noToken } from "../graph/operations.ts";
 import type { Network } from "../model/network.ts";
 import { createRope, type Rope } from "../model/rope.ts";
+import type { OnProgress } from "../progress.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { OneAtATime, TimeSlices } from "../turn.ts";
 import { type BatchEntry, buildBatch } from "./batch.ts";
@@ -101,14 +102,14 @@ export class Engine {
       Math.ceil(prompt.ids.length / this.#options.pageSize),
     );
     try {
-      await this.#tiles.encode(features.missing(0), features, either);
+      await this.#tiles.encode(features.missing(0), features, { signal: either });
       sequence.pages.push(...Array.from({ length: cache.pages }, (_, page) => page));
       for (;;) {
         const count = Math.min(this.#options.stepTokens, prompt.ids.length - sequence.computed);
         const wants = sequence.computed + count === prompt.ids.length ? "logits" : [];
         const batch = buildBatch([{ sequence, features, count, wants }], cache.layout, this.#rope);
         const { logits } = await this.#exclusive(async () => {
-          const { outputs } = await this.#network.step(batch.sizes, batch.inputs, cache, either);
+          const { outputs } = await this.#network.step(batch.sizes, batch.inputs, cache, { signal: either });
           return outputs;
         });
         sequence.computed += count;
@@ -194,7 +195,7 @@ export class Engine {
       const since = performance.now();
       try {
         const some = waiting.slice(0, this.#tiles.atOnce);
-        await this.#tiles.encode(some, job.features, signal);
+        await this.#tiles.encode(some, job.features, { signal, onProgress });
         job.encodeMilliseconds += performance.now() - since;
         const total = prompt.blocks.length;
         onProgress?.({ phase: "encode", loaded: total - waiting.length + some.length, total });
@@ -226,7 +227,10 @@ export class Engine {
       const ids = next && { of: next, first: 0, count: entries.length };
       const { sizes, inputs } = buildBatch(entries, this.#cache.layout, this.#rope, ids);
       for (const { sequence, count } of entries) sequence.computed += count;
-      const begin = () => this.#network.step(sizes, inputs, this.#cache, signal);
+      const onProgress: OnProgress = (progress) => {
+        for (const { request } of jobs) request.onProgress?.(progress);
+      };
+      const begin = () => this.#network.step(sizes, inputs, this.#cache, { signal, onProgress });
       if (!this.#network.queues) {
         const outputs = this.#exclusive(async () => (await begin()).outputs);
         return { entries, outputs, next: undefined };

@@ -1,4 +1,4 @@
-import type { DeviceTensor } from "../backend/backend.ts";
+import type { DeviceTensor, PrepareOptions } from "../backend/backend.ts";
 import type { Network } from "../model/network.ts";
 import type { FeatureCache } from "./features.ts";
 import type { FeatureBlock } from "./prompt.ts";
@@ -26,13 +26,13 @@ export class TileEncoder {
   async encode(
     blocks: readonly FeatureBlock[],
     features: PromptFeatures,
-    signal: AbortSignal | undefined,
+    options: PrepareOptions,
   ): Promise<void> {
     for (let first = 0; first < blocks.length; first += this.atOnce) {
       const some = blocks.slice(first, first + this.atOnce);
       const tensor = await this.#run(
         some.map(({ pixels }) => pixels!),
-        signal,
+        options,
       );
       let row = 0;
       for (const block of some) {
@@ -51,7 +51,7 @@ export class TileEncoder {
     const size = tiling.tokensPerTile * language.hiddenSize;
     const all = new Float32Array(tiles.length * size);
     for (let first = 0; first < tiles.length; first += this.atOnce) {
-      const tensor = await this.#run(tiles.slice(first, first + this.atOnce), signal);
+      const tensor = await this.#run(tiles.slice(first, first + this.atOnce), { signal });
       try {
         all.set(await tensor.read(), first * size);
       } finally {
@@ -61,9 +61,9 @@ export class TileEncoder {
     return all;
   }
 
-  #run(tiles: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<DeviceTensor> {
-    signal?.throwIfAborted();
-    return this.#exclusive(() => this.#network.encode(joined(tiles), signal));
+  #run(tiles: readonly Uint8Array[], options: PrepareOptions): Promise<DeviceTensor> {
+    options.signal?.throwIfAborted();
+    return this.#exclusive(() => this.#network.encode(joined(tiles), options));
   }
 }
 

@@ -4,6 +4,7 @@ import type {
   Input,
   KeyValueCache,
   LoadedWeights,
+  PrepareOptions,
   Program,
   Run,
 } from "../backend/backend.ts";
@@ -80,12 +81,11 @@ export class Network {
    * @param tiles RGB bytes, `[T, tileSize, tileSize, 3]`
    * @returns `[T * tokensPerTile, hiddenSize]`
    */
-  async encode(tiles: Uint8Array, signal?: AbortSignal): Promise<DeviceTensor> {
+  async encode(tiles: Uint8Array, options: PrepareOptions = {}): Promise<DeviceTensor> {
     const count = tiles.length / (this.description.tiling.tileSize ** 2 * 3);
-    const program = await this.#program(`vision ${count}`, () =>
-      recordEncoder(this.description, this.#parts, count),
-    );
-    const { outputs, staying } = program.start({ tiles }, { signal });
+    const record = () => recordEncoder(this.description, this.#parts, count);
+    const program = await this.#program(`vision ${count}`, record, options);
+    const { outputs, staying } = program.start({ tiles }, options);
     try {
       await outputs;
     } catch (error) {
@@ -100,12 +100,11 @@ export class Network {
     sizes: StepSizes,
     inputs: Readonly<Record<string, Input>>,
     cache: KeyValueCache,
-    signal?: AbortSignal,
+    options: PrepareOptions = {},
   ): Promise<Run> {
-    const program = await this.#program(`language ${JSON.stringify(sizes)}`, () =>
-      recordLanguage(this.description.language, this.#parts.language, cache.layout, sizes),
-    );
-    return program.start(inputs, { cache, signal });
+    const record = () => recordLanguage(this.description.language, this.#parts.language, cache.layout, sizes);
+    const program = await this.#program(`language ${JSON.stringify(sizes)}`, record, options);
+    return program.start(inputs, { cache, signal: options.signal });
   }
 
   dispose(): void {
@@ -115,8 +114,9 @@ export class Network {
   }
 
   /** The program of a name, made at its first use; the one unused for longest makes room. */
-  async #program(name: string, record: () => Graph): Promise<Program> {
-    const program = this.#programs.get(name) ?? (await this.#backend.prepare(record(), this.#weights));
+  async #program(name: string, record: () => Graph, options: PrepareOptions): Promise<Program> {
+    const program =
+      this.#programs.get(name) ?? (await this.#backend.prepare(record(), this.#weights, options));
     this.#programs.delete(name);
     this.#programs.set(name, program);
     if (this.#programs.size > programsKept) {

@@ -3,6 +3,7 @@ import { MadeUpStore, randomFloats, recorded, runCase } from "../../../test/back
 import { openAdapter, presentAdapters, settingsFor } from "../../../test/support/adapters.ts";
 import { loadGolden } from "../../../test/support/golden.ts";
 import { DeviceError, MemoryError } from "../../errors.ts";
+import type { Progress } from "../../progress.ts";
 import { WebGpuBackend } from "./backend.ts";
 import { usage } from "./memory.ts";
 import { Recording } from "./recording.ts";
@@ -99,6 +100,25 @@ describe.each(adapters)("the backend on %s", (adapter) => {
     (await prepared).dispose();
     expect(inTurn.length).toBeGreaterThan(0);
     expect(inTurn).not.toContain(false);
+    await backend[Symbol.asyncDispose]();
+  });
+
+  it("tells how far it is with choosing kernels, once, and stops when it is told to", async () => {
+    const backend = new WebGpuBackend(await openAdapter(adapter, "trial"), "f32");
+    const { graph, store } = product();
+    const weights = await backend.loadWeights(graph.weights, store);
+    const told: Progress[] = [];
+    const onProgress = (progress: Progress) => void told.push(progress);
+    const signal = AbortSignal.abort(new Error("enough"));
+    await expect(backend.prepare(graph, weights, { onProgress, signal })).rejects.toThrow("enough");
+    expect(told.splice(0)).toEqual([{ phase: "compile", loaded: 0, total: 1 }]);
+    (await backend.prepare(graph, weights, { onProgress })).dispose();
+    expect(told.splice(0).map(({ loaded, total }) => [loaded, total])).toEqual([
+      [0, 1],
+      [1, 1],
+    ]);
+    (await backend.prepare(graph, weights, { onProgress })).dispose();
+    expect(told).toEqual([]);
     await backend[Symbol.asyncDispose]();
   });
 

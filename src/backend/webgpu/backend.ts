@@ -4,7 +4,7 @@ import type { Graph } from "../../graph/recorder.ts";
 import type { CacheLayout, Weight } from "../../graph/tensor.ts";
 import type { OnProgress } from "../../progress.ts";
 import { OneAtATime } from "../../turn.ts";
-import type { Backend, LoadedWeights, Precision, Program } from "../backend.ts";
+import type { Backend, LoadedWeights, Precision, PrepareOptions, Program } from "../backend.ts";
 import { cacheType, pageBytes, WebGpuCache } from "./cache.ts";
 import { Choices } from "./choices.ts";
 import { narrowToHalf, quantiseWeight } from "./convert.ts";
@@ -113,9 +113,9 @@ export class WebGpuBackend implements Backend {
     );
   }
 
-  prepare(graph: Graph, weights: LoadedWeights): Promise<Program> {
+  prepare(graph: Graph, weights: LoadedWeights, options?: PrepareOptions): Promise<Program> {
     if (!(weights instanceof WebGpuWeights)) throw new TypeError("these weights belong to another backend");
-    return WebGpuProgram.prepare(graph, weights, this);
+    return WebGpuProgram.prepare(graph, weights, this, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Graph } from "../../graph/recorder.ts";
+import type { PrepareOptions } from "../backend.ts";
 import type { WebGpuBackend } from "./backend.ts";
 import type { Dispatch, Lowering } from "./lower/dispatch.ts";
 import { halvesOf } from "./lower/halves.ts";
@@ -28,23 +29,30 @@ export async function lowerAll(
   graph: Graph,
   backend: WebGpuBackend,
   surroundings: Surroundings,
+  { signal, onProgress }: PrepareOptions = {},
 ): Promise<Lowered> {
   const { choices } = backend;
   await choices.recall();
   const open = new Map<string, Open>();
   const lowered = lowerOnce(graph, backend, surroundings, open);
   if (open.size === 0) return lowered;
+  const total = open.size;
+  let loaded = 0;
+  onProgress?.({ phase: "compile", loaded, total });
   const kernels = [...open.values()].flatMap(({ choice, build }) => choice.variants.flatMap(build));
   // All at once: drivers compile on several threads.
   await Promise.allSettled(kernels.map(({ kernel }) => backend.pipelines.get(kernel)));
   const trial = new Trial(backend, lowered.bytes);
   try {
-    for (const { choice, build } of open.values())
+    for (const { choice, build } of open.values()) {
+      signal?.throwIfAborted();
       choices.note(choice, build, await trial.fastest(choice, build));
+      onProgress?.({ phase: "compile", loaded: ++loaded, total });
+    }
   } finally {
     trial.dispose();
+    await choices.keep();
   }
-  await choices.keep();
   return lowerOnce(graph, backend, surroundings, open);
 }
 

@@ -1,6 +1,15 @@
 import { DeviceError } from "../../errors.ts";
 import type { Graph } from "../../graph/recorder.ts";
-import type { HostArray, Input, KeyValueCache, Outputs, Program, Run, RunOptions } from "../backend.ts";
+import type {
+  HostArray,
+  Input,
+  KeyValueCache,
+  Outputs,
+  PrepareOptions,
+  Program,
+  Run,
+  RunOptions,
+} from "../backend.ts";
 import { checkInputs, isOnDevice, isRows } from "../inputs.ts";
 import type { WebGpuBackend } from "./backend.ts";
 import { cacheType, WebGpuCache } from "./cache.ts";
@@ -68,12 +77,15 @@ export class WebGpuProgram implements Program {
     }
   }
 
-  /** @param portable without kernels that round activations to f16, and so may find one too large */
+  /** With `portable` without kernels that round activations to f16, and so may find one too large. */
   static async prepare(
     graph: Graph,
     weights: WebGpuWeights,
     backend: WebGpuBackend,
-    portable = backend.device.settings.portable,
+    {
+      portable = backend.device.settings.portable,
+      ...hooks
+    }: PrepareOptions & { readonly portable?: boolean } = {},
   ): Promise<WebGpuProgram> {
     const { device, memory, precision, pipelines, submissions } = backend;
     device.check();
@@ -81,21 +93,26 @@ export class WebGpuProgram implements Program {
     const cached = graph.operations.find((operation) => operation.kind === "rotary");
     // Trials write over the arena, and growing replaces it: not between the submissions of a run.
     const { dispatches, ends, bytes } = await submissions.enter(async () => {
-      const lowered = await lowerAll(graph, backend, {
-        firstScratch: layout.bytes,
-        device,
-        precision,
-        portable,
-        cacheType: cached ? cacheType(device, precision, cached.cache) : "f32",
-        mayRound: !portable && precision === "fast" && device.hasMatrixUnits,
-        place: ({ storage }) => ({
-          in: "arena",
-          offset: layout.offsets.get(storage.id)!,
-          bytes: storageBytes(storage),
-        }),
-        weight: (weight) => weights.get(weight),
-        vector: (weight) => ({ in: "buffer", buffer: weights.get(weight).parts[0].values }),
-      });
+      const lowered = await lowerAll(
+        graph,
+        backend,
+        {
+          firstScratch: layout.bytes,
+          device,
+          precision,
+          portable,
+          cacheType: cached ? cacheType(device, precision, cached.cache) : "f32",
+          mayRound: !portable && precision === "fast" && device.hasMatrixUnits,
+          place: ({ storage }) => ({
+            in: "arena",
+            offset: layout.offsets.get(storage.id)!,
+            bytes: storageBytes(storage),
+          }),
+          weight: (weight) => weights.get(weight),
+          vector: (weight) => ({ in: "buffer", buffer: weights.get(weight).parts[0].values }),
+        },
+        hooks,
+      );
       backend.arena.reserve(lowered.bytes);
       return lowered;
     });
@@ -165,7 +182,7 @@ export class WebGpuProgram implements Program {
       if (again) ({ reading, versions } = await this.#execute(call));
       if (reading.overflow) {
         again = true;
-        this.#exact ??= WebGpuProgram.prepare(this.#graph, this.#weights, this.#backend, true);
+        this.#exact ??= WebGpuProgram.prepare(this.#graph, this.#weights, this.#backend, { portable: true });
         ({ reading } = await (await this.#exact).#execute(call));
       }
       if (again) for (const tensor of Object.values(staying)) tensor.version++;

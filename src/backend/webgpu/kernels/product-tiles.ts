@@ -18,16 +18,7 @@ export const gemvSharings: Readonly<Record<WeightFormat, readonly Sharing[]>> = 
   f32: floatSharings,
   f16: floatSharings,
   bf16: floatSharings,
-  int8: [
-    {},
-    { threads: 128, together: 4, words: 2, unroll: 2 },
-    { threads: 128, together: 8, words: 1 },
-    { threads: 128, together: 8, words: 2 },
-    { threads: 256, together: 8, words: 1 },
-    { threads: 256, together: 8, words: 2 },
-    { threads: 512, together: 8, words: 2 },
-    { threads: 256, together: 4, words: 4 },
-  ],
+  int8: [{}, { threads: 128, together: 4, words: 2, unroll: 2 }, { threads: 256, together: 8, words: 2 }],
   int4: [
     {},
     { threads: 64, together: 4, words: 2, unroll: 2 },
@@ -39,10 +30,6 @@ export const gemvSharings: Readonly<Record<WeightFormat, readonly Sharing[]>> = 
 export const dotSharings: readonly Required<Pick<DotGemvOptions, "threads" | "together" | "unroll">>[] = [
   { threads: 256, together: 2, unroll: 2 },
   { threads: 256, together: 4, unroll: 1 },
-  { threads: 256, together: 4, unroll: 2 },
-  { threads: 256, together: 2, unroll: 4 },
-  { threads: 256, together: 1, unroll: 2 },
-  { threads: 128, together: 4, unroll: 2 },
   { threads: 512, together: 2, unroll: 2 },
 ];
 
@@ -58,13 +45,9 @@ const byRows: readonly { readonly most: number; readonly tiles: readonly Tile[] 
   {
     most: 16,
     tiles: [
-      tile([16, 32, 256], [1, 1, 8], 2),
-      tile([16, 32, 256], [1, 1, 8], 4),
-      tile([16, 16, 256], [1, 1, 8], 4),
       tile([16, 64, 128], [1, 2, 4], 2),
-      tile([16, 64, 128], [1, 2, 4], 4),
+      tile([16, 16, 256], [1, 1, 8], 4),
       tile([16, 64, 256], [1, 2, 8], 2),
-      tile([16, 32, 128], [1, 1, 4], 4),
     ],
   },
   { most: 32, tiles: [tile([32, 32, 256], [1, 1, 8], 2), tile([32, 64, 128], [1, 2, 4], 2)] },

@@ -35,6 +35,7 @@ import {
 } from "./dispatch.ts";
 import { f32Output } from "./halves.ts";
 import { madeUpSequences } from "./made-up-sequences.ts";
+import { powerOfTwo } from "./power-of-two.ts";
 import { remembered } from "./remembered.ts";
 import { canBeWide, rotaryDispatches } from "./rotary.ts";
 import { mostDecoded, turnsFor } from "./turning.ts";
@@ -135,12 +136,14 @@ export function lowerPagedAttention(operation: PagedAttention, on: Lowering, rot
         ...[...decoding.slice(0, 1), ...tiled].map((variant) => behind(rotary, variant, on)),
       ]
     : [...decoding, ...tiled];
-  const bucket = 2 ** Math.ceil(Math.log2(query.rows));
+  const [rows, sequences] = [query.rows, lengths.rows].map(powerOfTwo);
   // How many positions there may be decides how decoding is shared out.
-  const seen = Math.min(8192, Math.max(1024, 2 ** Math.ceil(Math.log2(pages.columns * pageSize))));
-  const few = query.rows <= mostDecoded * lengths.rows ? ` up to ${seen}` : "";
+  const seen = Math.min(8192, Math.max(1024, powerOfTwo(pages.columns * pageSize)));
+  const decodes = query.rows <= mostDecoded * lengths.rows;
+  // What is quickest for tiles of many rows does not depend on how they are written.
+  const what = decodes ? ` up to ${seen}${to(output, on)}` : "";
   return on.choose({
-    name: `${rotary ? "rotary and " : ""}paged attention ${heads}/${keyValueHeads}x${headSize} ${on.cacheType} rows ${bucket} of ${lengths.rows}${few}${to(output, on)}`,
+    name: `${rotary ? "rotary and " : ""}paged attention ${heads}/${keyValueHeads}x${headSize} ${on.cacheType} rows ${rows} of ${sequences}${what}`,
     ...madeUpSequences(operation, on, rotary),
     output: on.place(output),
     isHalf: on.isHalf(output),
@@ -243,5 +246,5 @@ function flashName({ subgroupRows, subgroups, keys }: FlashTiles): string {
 
 /** One column of the values for each: what compilers of software adapters take best, too. */
 function plainThreads(headSize: number): number {
-  return Math.min(128, Math.max(16, 2 ** Math.ceil(Math.log2(headSize))));
+  return Math.min(128, Math.max(16, powerOfTwo(headSize)));
 }

@@ -17,6 +17,7 @@ import {
   statusWords,
   strides,
 } from "./dispatch.ts";
+import { powerOfTwo } from "./power-of-two.ts";
 import { remembered } from "./remembered.ts";
 import { rotaryInputs } from "./rotary.ts";
 import { mostDecoded } from "./turning.ts";
@@ -57,10 +58,10 @@ const softwareTeams = {
   whole: [{ threads: 32, unroll: 1, together: 1 }],
 };
 
-/** The teams for a number of new tokens and positions. */
+/** The teams for a number of new tokens and positions: the same wherever a trial's findings are. */
 function teamsFor({ query, heads, cache, pages }: PagedAttention, isSoftware: boolean) {
   if (isSoftware) return softwareTeams;
-  const { rows } = query;
+  const rows = powerOfTwo(query.rows);
   const short = pages.columns * cache.pageSize <= headLimits.positions && rows * heads <= headLimits.heads;
   return {
     split: splitTeams,

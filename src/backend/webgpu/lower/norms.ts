@@ -3,6 +3,7 @@ import type { Tensor } from "../../../graph/tensor.ts";
 import { normKernel, normWorkgroups, wideNormThreads } from "../kernels/norm.wgsl.ts";
 import { type Dispatch, type Lowering, status, statusWords, strides } from "./dispatch.ts";
 import { f32Output } from "./halves.ts";
+import { powerOfTwo } from "./power-of-two.ts";
 import { remembered } from "./remembered.ts";
 import type { Variant } from "./variant.ts";
 
@@ -11,7 +12,7 @@ const kernelOf = remembered(normKernel);
 export function lowerNorm(operation: LayerNorm | RmsNorm, on: Lowering): Dispatch[] {
   const { kind, input, output } = operation;
   if (on.device.isSoftware || on.portable) return plainNorm(operation, on);
-  const bucket = 2 ** Math.ceil(Math.log2(input.rows));
+  const bucket = powerOfTwo(input.rows);
   return on.choose({
     name: `${kind} ${input.columns}${on.isHalf(output) ? " to f16" : ""} rows ${bucket}`,
     output: on.place(output),

@@ -11,6 +11,7 @@ import { dotSharings, gemvSharings, matrixTiles, type Sharing } from "../kernels
 import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
 import { f32Input, f32Output, mostGemvRows } from "./halves.ts";
 import { plainNorm } from "./norms.ts";
+import { powerOfTwo } from "./power-of-two.ts";
 import { remembered } from "./remembered.ts";
 import type { Choice, Variant } from "./variant.ts";
 
@@ -40,7 +41,7 @@ const padInputOf = remembered(padInput);
 export function productVariants(options: ProductOptions, call: ProductCall, on: Lowering): Choice {
   const { columns, outputs, format } = options;
   const { rows } = call.input;
-  const bucket = 2 ** Math.ceil(Math.log2(rows));
+  const bucket = powerOfTwo(rows);
   const { norm } = call;
   const alone: Variant[] = [
     ...gemvVariants(options, call, on),
@@ -108,7 +109,7 @@ interface FewRows {
 function fewRows(options: ProductOptions, input: Tensor, on: Lowering): FewRows[] {
   const most = on.device.isSoftware ? 1 : mostGemvRows;
   if (input.rows > most || on.portable || !on.device.features.has("subgroups")) return [];
-  const rows = 2 ** Math.ceil(Math.log2(input.rows));
+  const rows = powerOfTwo(input.rows);
   const scalarInput = !isAligned(input, options.columns);
   const gemvWith = (sharing: Sharing): FewRows => {
     const o = { ...options, rows, scalarInput, ...sharing };

@@ -2,6 +2,7 @@ import type { Rotary } from "../../../graph/operations.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
 import { rotaryKernel, rotaryWorkgroups } from "../kernels/rotary.wgsl.ts";
 import { type Dispatch, isAligned, type Lowering, strides } from "./dispatch.ts";
+import { powerOfTwo } from "./power-of-two.ts";
 import { remembered } from "./remembered.ts";
 
 const kernelOf = remembered(rotaryKernel);
@@ -12,7 +13,7 @@ export function lowerRotary(operation: Rotary, on: Lowering): Dispatch[] {
   const { cacheType } = on;
   if (!canBeWide(operation) || on.device.isSoftware || on.portable)
     return rotaryDispatches(operation, on, false);
-  const bucket = 2 ** Math.ceil(Math.log2(query.rows));
+  const bucket = powerOfTwo(query.rows);
   return on.choose({
     name: `rotary ${heads}/${keyValueHeads}x${headSize} ${cacheType} rows ${bucket}`,
     output: on.place(output),
