@@ -76,7 +76,9 @@ const teamKernels = [
 );
 
 const combineKernels = sizes.flatMap((headSize) =>
-  results.map((result) => pagedDecodeCombine({ heads: 32, headSize, result })),
+  results.flatMap((result) =>
+    both.map((subgroups) => pagedDecodeCombine({ heads: 32, headSize, result, subgroups })),
+  ),
 );
 
 const portableKernels = sizes.flatMap((headSize) => [

@@ -7,25 +7,45 @@ import { lines } from "./paged-decode-rows.ts";
 /**
  * Merges the splits of `paged-decode`. Bindings: partial, output, status (f16 only) and the same uniform. One workgroup a head of a token:
  * each of its invocations sums four columns over every eighth split. A kernel this short is all waiting: so no read
- * waits for another, and each subgroup works out the weights of the splits by itself.
+ * waits for another, and each subgroup works out the weights of the splits by itself; without subgroups each invocation.
  */
 export function pagedDecodeCombine({
   heads,
   headSize,
   result = "f32",
-}: Pick<PagedDecodeOptions, "heads" | "headSize" | "result">): Kernel {
+  subgroups = true,
+}: Pick<PagedDecodeOptions, "heads" | "headSize" | "result"> & { readonly subgroups?: boolean }): Kernel {
   const half = result === "f16";
   const columns = headSize / 4;
   const groups = Math.max(1, Math.min(8, Math.floor(256 / columns)));
   const threads = groups * columns;
   const early = 4;
+  const state = (split: string) => `partial[(first + ${split}) * ${columns + 1}u + ${columns}u].xy`;
+  const byInvocations = `var top = -1e30;
+for (var s = 0u; s <= last; s++) { top = max(top, ${state("s")}.x); }
+var total = 0.0;
+for (var s = 0u; s <= last; s++) { let each = ${state("s")}; total += each.y * exp2(each.x - top); }`;
+  const bySubgroups = `// The last subgroup may not be full.
+let size = min(full, ${threads}u - (thread - lane));
+let near = ${state("min(lane, last)")};
+let far = ${state("min(lane + size, last)")};
+var top = max(near.x, far.x);
+for (var s = lane + 2u * size; s <= last; s += size) { top = max(top, ${state("s")}.x); }
+top = subgroupMax(top);
+var total = select(0.0, near.y * exp2(near.x - top), lane <= last) + select(0.0, far.y * exp2(far.x - top), lane + size <= last);
+for (var s = lane + 2u * size; s <= last; s += size) { let each = ${state("s")}; total += each.y * exp2(each.x - top); }
+total = subgroupAdd(total);`;
   return {
-    key: `paged-decode-combine ${heads} ${headSize} ${result}`,
-    features: ["subgroups"],
+    key: `paged-decode-combine ${heads} ${headSize} ${result}${subgroups ? "" : " without subgroups"}`,
+    features: subgroups ? ["subgroups"] : [],
     bindings: ["write", "write", ...(half ? ["write" as const] : []), "uniform"],
-    code: `enable subgroups;
+    code: `${
+      subgroups
+        ? `enable subgroups;
 // The number of splits is the same for all, which the compiler can not see.
-diagnostic(off, subgroup_uniformity);
+diagnostic(off, subgroup_uniformity);`
+        : ""
+    }
 ${sizesStruct()}
 @group(0) @binding(0) var<storage, read_write> partial: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> output: ${outputArray(result)};
@@ -35,31 +55,20 @@ ${writtenFunction(result, "status[0]")}
 var<workgroup> sums: array<vec4f, ${threads}>;
 
 @compute @workgroup_size(${threads})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32,
-        @builtin(subgroup_size) full: u32, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32${
+      subgroups ? ", @builtin(subgroup_size) full: u32, @builtin(subgroup_invocation_id) lane: u32" : ""
+    }) {
 let first = (workgroup.y * ${heads}u + workgroup.x) * sizes.splits;
 let column = thread % ${columns}u;
 let group = thread / ${columns}u;
 let last = sizes.splits - 1u;
-// The last subgroup may not be full.
-let size = min(full, ${threads}u - (thread - lane));
 ${lines(
   early,
   (i) => `let at${i} = (first + min(group + ${i * groups}u, last)) * ${columns + 1}u;
 let early${i} = partial[at${i} + column];
 let largest${i} = partial[at${i} + ${columns}u].x;`,
 )}
-let near = partial[(first + min(lane, last)) * ${columns + 1}u + ${columns}u].xy;
-let far = partial[(first + min(lane + size, last)) * ${columns + 1}u + ${columns}u].xy;
-var top = max(near.x, far.x);
-for (var s = lane + 2u * size; s <= last; s += size) { top = max(top, partial[(first + s) * ${columns + 1}u + ${columns}u].x); }
-top = subgroupMax(top);
-var total = select(0.0, near.y * exp2(near.x - top), lane <= last) + select(0.0, far.y * exp2(far.x - top), lane + size <= last);
-for (var s = lane + 2u * size; s <= last; s += size) {
-  let state = partial[(first + s) * ${columns + 1}u + ${columns}u].xy;
-  total += state.y * exp2(state.x - top);
-}
-total = subgroupAdd(total);
+${subgroups ? bySubgroups : byInvocations}
 var sum = vec4f(0.0);
 ${lines(early, (i) => `if (group + ${i * groups}u <= last) { sum += early${i} * exp2(largest${i} - top); }`)}
 for (var s = group + ${early * groups}u; s <= last; s += ${groups}u) {

@@ -76,4 +76,16 @@ describe.each(adapters)("a rotary and attention on %s", (adapter) => {
     for (const note of findings[0][1].notes) expect(note).toMatch(/µs$/);
     await backend[Symbol.asyncDispose]();
   });
+
+  it("by splits without subgroups", async () => {
+    const of = turnedAttention();
+    const settings = "trial,portable,variant=decode portable";
+    const backend = new WebGpuBackend(await openAdapter(adapter, settings), "f32");
+    const { y } = await runCase(backend, of);
+    expect(relativeDifference(y, (await reference(of)).y)).toBeLessThan(1e-5);
+    const [name, finding] = [...backend.choices.findings].find(([each]) => each.includes("attention"))!;
+    expect(name).toBe("paged attention 4/2x16 f32 rows 4 of 2 up to 1024");
+    expect(finding.variant).toBe("decode portable");
+    await backend[Symbol.asyncDispose]();
+  });
 });

@@ -7,6 +7,10 @@ import {
   pagedDecodeWorkgroups,
 } from "../kernels/paged-decode.wgsl.ts";
 import { pagedDecodeCombine, pagedDecodeCombineWorkgroups } from "../kernels/paged-decode-combine.wgsl.ts";
+import {
+  type PagedDecodePortableOptions,
+  pagedDecodePortable,
+} from "../kernels/paged-decode-portable.wgsl.ts";
 import { pagedDecodePartialBytes, pagedDecodeSplits } from "../kernels/paged-decode-splits.ts";
 import {
   type Dispatch,
@@ -17,6 +21,7 @@ import {
   statusWords,
   strides,
 } from "./dispatch.ts";
+import { f32Output } from "./halves.ts";
 import { powerOfTwo } from "./power-of-two.ts";
 import { remembered } from "./remembered.ts";
 import { rotaryInputs } from "./rotary.ts";
@@ -25,6 +30,7 @@ import type { Variant } from "./variant.ts";
 
 const kernels = {
   pagedDecode: remembered(pagedDecode),
+  pagedDecodePortable: remembered(pagedDecodePortable),
   pagedDecodeCombine: remembered(pagedDecodeCombine),
 };
 
@@ -80,8 +86,9 @@ export function decodeVariants(operation: PagedAttention, on: Lowering, rotary?:
   const lanes = lanesFor(on, headSize);
   const read = rotary ? [rotary.query, rotary.key, rotary.value, rotary.angles] : [query];
   const aligned = [...read, output].every(isAligned) && headSize % 8 === 0;
-  if (on.portable || !aligned || lanes === 0 || query.rows > mostDecoded * lengths.rows) return [];
+  if (!aligned || query.rows > mostDecoded * lengths.rows) return [];
   if (device.isSoftware && !device.settings.trial) return [];
+  if (on.portable || lanes === 0) return rotary || headSize > 256 ? [] : [portableVariant(operation, on)];
   // Workgroups that are done would write where others still read.
   if (rotary && read.some((tensor) => overlap(on.place(tensor), on.place(output)))) return [];
   const turning = rotary && { shared: rotaryInputs(rotary).shared };
@@ -109,6 +116,50 @@ export function decodeVariants(operation: PagedAttention, on: Lowering, rotary?:
     }),
     ...whole.flatMap((team) => variant("whole", team, 1)),
   ];
+}
+
+/** For devices without subgroups. */
+function portableVariant(operation: PagedAttention, on: Lowering): Variant {
+  const { query, heads, cache } = operation;
+  const { keyValueHeads, headSize, pageSize } = cache;
+  const o = { heads, keyValueHeads, headSize, pageSize, cacheType: on.cacheType };
+  const longest = operation.pages.columns * pageSize;
+  const splits = pagedDecodeSplits(cache, { rows: query.rows, longest });
+  return { name: "decode portable", build: () => decodePortable(o, operation, on, splits) };
+}
+
+function decodePortable(
+  o: PagedDecodePortableOptions,
+  operation: PagedAttention,
+  on: Lowering,
+  splits: number,
+): Dispatch[] {
+  const { query, starts, lengths, pages, layer, output } = operation;
+  const { rows } = query;
+  const { heads, headSize } = o;
+  const to = f32Output(output, on);
+  const partial = on.scratch(pagedDecodePartialBytes(o, { rows, splits }));
+  const sizes = [rows, lengths.rows, pages.columns, ...strides(query), output.storage.columns, splits];
+  const split: Dispatch = {
+    kernel: kernels.pagedDecodePortable(o),
+    places: [
+      on.place(query),
+      { in: "cache", part: "keys", layer },
+      { in: "cache", part: "values", layer },
+      ...[starts, lengths, pages].map((tensor) => on.place(tensor)),
+      to.place,
+      partial,
+    ],
+    sizes,
+    workgroups: pagedDecodeWorkgroups(o, { rows, splits }),
+  };
+  const combine: Dispatch = {
+    kernel: kernels.pagedDecodeCombine({ heads, headSize, subgroups: false }),
+    places: [partial, to.place],
+    sizes,
+    workgroups: pagedDecodeCombineWorkgroups(o, { rows }),
+  };
+  return [split, ...(splits === 1 ? [] : [combine]), ...to.after];
 }
 
 function decode(
