@@ -2,9 +2,11 @@
 // Weights lie at many places of a pool far larger than any cache. Each line: time of one dispatch among many that
 // depend on each other, the least and the median of five; the clocks are kept up by other work before.
 import { openDevice } from "../dist/backend/webgpu/device.js";
+import { dotGemv, dotGemvWorkgroups } from "../dist/backend/webgpu/kernels/dot-gemv.wgsl.js";
 import { gemv, gemvWorkgroups } from "../dist/backend/webgpu/kernels/gemv.wgsl.js";
 import { matrixGemm, matrixGemmWorkgroups } from "../dist/backend/webgpu/kernels/matrix-gemm.wgsl.js";
 import { weightLayout } from "../dist/backend/webgpu/kernels/product.js";
+import { dotSharings, matrixTiles } from "../dist/backend/webgpu/kernels/product-tiles.js";
 import { Pipelines } from "../dist/backend/webgpu/pipelines.js";
 
 const device = await openDevice();
@@ -23,6 +25,10 @@ const align = (bytes) => Math.ceil(bytes / 256) * 256;
 
 const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
 const largest = Math.min(2 ** 31 - 2 ** 24, maxBufferSize, maxStorageBufferBindingSize);
+if (largest < 2 ** 30) {
+  console.error(`${device.name} has buffers of ${largest / 2 ** 20} MiB at most: this needs some of 1 GiB`);
+  process.exit(1);
+}
 const buffers = Object.fromEntries(
   Object.entries({
     pool: largest,
@@ -86,7 +92,7 @@ async function prepare(kernel, options, rows, workgroups) {
   const layout = weightLayout(outputs, columns, format);
   const sides = gated ? 2 : 1;
   const span = align(layout.values) * sides;
-  const places = Math.max(1, Math.min(60, Math.floor(buffers.pool.size / span)));
+  const places = Math.min(60, Math.floor(buffers.pool.size / span));
   const sizes = gpu.createBuffer({ size: 256, usage: 0x40 | 8 });
   gpu.queue.writeBuffer(
     sizes,
@@ -126,6 +132,15 @@ const ofRow = async (shape, format, options = {}) => {
   const [columns, outputs] = shapes[shape];
   const o = { columns, outputs, format, rows: 1, gated: shape === "gated", ...options };
   return { product: await prepare(gemv(o), o, 1, gemvWorkgroups(o)), name: `${shape} ${gemv(o).key}` };
+};
+const ofRowInIntegers = async (shape, sharing) => {
+  const [columns, outputs] = shapes[shape];
+  const lanes = Math.min(32, device.info.subgroupMinSize);
+  const o = { columns, outputs, format: "int4", rows: 1, gated: shape === "gated", lanes, ...sharing };
+  return {
+    product: await prepare(dotGemv(o), o, 1, dotGemvWorkgroups(o)),
+    name: `${shape} ${dotGemv(o).key}`,
+  };
 };
 const ofRows = async (columns, outputs, rows, tile, options = {}) => {
   const o = { columns, outputs, format: "f16", input: "f16", tile, ...options };
@@ -194,6 +209,8 @@ const wanted = (part) => asked.length === 0 || asked.includes(part);
 if (wanted("few")) {
   for (const format of ["f16", "bf16", "int8", "int4"])
     for (const shape of Object.keys(shapes)) await report(await ofRow(shape, format));
+  for (const shape of Object.keys(shapes))
+    for (const sharing of dotSharings) await report(await ofRowInIntegers(shape, sharing));
 }
 if (wanted("token"))
   for (const format of ["f16", "int8", "int4"]) for (const norms of [false, true]) await token(format, norms);
@@ -219,12 +236,9 @@ if (wanted("many") && device.features.has("chromium-experimental-subgroup-matrix
     [4096, 6144, 1856, { format: "int4" }],
   ])
     await report(await ofRows(K, M, rows, wide, options));
-  for (const narrow of [
-    tile(16, 32, 256, 1, 1, 8, 2),
-    tile(16, 64, 128, 1, 2, 4, 2),
-    tile(16, 32, 128, 1, 1, 4, 4),
-  ])
-    for (const [shape, [K, M]] of Object.entries(shapes))
-      await report(await ofRows(K, M, 16, narrow, { gated: shape === "gated" }));
+  for (const [shape, [K, M]] of Object.entries(shapes)) {
+    const gated = shape === "gated";
+    for (const narrow of matrixTiles(16, gated)) await report(await ofRows(K, M, 16, narrow, { gated }));
+  }
 }
 device.destroy();
