@@ -6,14 +6,14 @@ import { createRope, type Rope } from "../model/rope.ts";
 import type { OnProgress } from "../progress.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { OneAtATime, TimeSlices } from "../turn.ts";
-import { type BatchEntry, buildBatch } from "./batch.ts";
+import { buildBatch } from "./batch.ts";
 import { FeatureCache } from "./features.ts";
-import type { PickRule } from "./generation.ts";
 import { type GenerationRequest, type GenerationResult, Job } from "./job.ts";
 import type { Prompt } from "./prompt.ts";
 import { PromptFeatures } from "./prompt-features.ts";
 import { type Pick, Sequence } from "./sequence.ts";
 import { SequenceMemory } from "./sequence-memory.ts";
+import { missingBlocks, type PlannedEntry, StepPlanner } from "./step-planner.ts";
 import { TileEncoder } from "./tile-encoder.ts";
 
 export interface EngineOptions {
@@ -43,6 +43,7 @@ export class Engine {
   readonly features: FeatureCache;
   readonly #tiles: TileEncoder;
   readonly #jobs: Job[] = [];
+  readonly #planner: StepPlanner;
   #running: Promise<void> | undefined;
   /** A step that was begun ahead, before the choices of the one before it were known. */
   #ahead: Flight | undefined;
@@ -63,6 +64,7 @@ export class Engine {
       Math.ceil(options.cacheTokens / options.pageSize) + 1,
     );
     this.#memory = new SequenceMemory(this.#cache, this.#rope);
+    this.#planner = new StepPlanner(this.#jobs, this.#memory, options.stepTokens);
     this.features = new FeatureCache(options.featureBytes);
     this.#tiles = new TileEncoder(network, this.features, (work) => this.#exclusive(work));
   }
@@ -171,18 +173,11 @@ export class Engine {
       if (signal?.aborted) this.#fail(job, signal.reason);
     }
     const oldest = this.#jobs[0]; // what comes during this turn has its chance in the next
-    this.#startJobs();
+    this.#planner.startJobs();
     const encoded = await this.#encodeNext();
     const stepped = await this.#step();
     if (!encoded && !stepped && oldest && oldest === this.#jobs[0]) {
       this.#fail(oldest, new Error("the scheduler found nothing to do"));
-    }
-  }
-
-  /** Starts jobs in the order they came, as long as there is memory for them. */
-  #startJobs(): void {
-    for (const job of this.#jobs) {
-      if (!job.started && !this.#start(job)) return;
     }
   }
 
@@ -209,10 +204,10 @@ export class Engine {
 
   /** Computes the next tokens of every job that can go on. False if none can. */
   async #step(): Promise<boolean> {
-    const flight = this.#ahead ?? (await this.#launch(this.#plan()));
+    const flight = this.#ahead ?? (await this.#launch(this.#planner.plan()));
     this.#ahead = undefined;
     if (!flight) return false;
-    this.#ahead = await this.#launch(this.#planAhead(flight), flight.next);
+    this.#ahead = await this.#launch(flight.next ? this.#planner.planAhead(flight.entries) : [], flight.next);
     await this.#land(flight);
     return true;
   }
@@ -254,45 +249,6 @@ export class Engine {
       next?.letGo();
     }
     for (const job of jobsOf(entries)) this.#advance(job);
-  }
-
-  /**
-   * The step after one that is on its way, where that can be known: every sequence goes on with the one token that is
-   * being chosen for it, and nothing else waits to be computed. A sequence that then turns out to have ended has a token
-   * computed in vain.
-   */
-  #planAhead({ entries, next }: Flight): PlannedEntry[] {
-    if (!next) return [];
-    const going = new Set(entries.map(({ sequence }) => sequence));
-    const open = this.#jobs.flatMap((job) => (job.started ? job.generation.open : []));
-    if (open.length !== entries.length || !open.every((sequence) => going.has(sequence))) return [];
-    const ahead: PlannedEntry[] = [];
-    for (const entry of entries) {
-      const { job, sequence, wants } = entry;
-      const rule = wants.length === 1 ? job.generation.ruleAhead(sequence) : undefined;
-      if (!rule || !this.#memory.makeRoom(sequence, 1, () => false)) return [];
-      ahead.push({ ...entry, count: 1, wants: [rule] });
-    }
-    return ahead;
-  }
-
-  /** Which tokens the next step computes: all that can, up to `stepTokens`, oldest jobs first. */
-  #plan(): PlannedEntry[] {
-    const entries: PlannedEntry[] = [];
-    let room = this.#options.stepTokens;
-    for (const job of [...this.#jobs]) {
-      if (!job.started || missingBlocks(job).length > 0) continue;
-      for (const sequence of job.generation.open) {
-        const left = sequence.tokens.length - sequence.computed;
-        const count = Math.min(left, room);
-        if (sequence.picks || count === 0) continue;
-        if (!this.#memory.makeRoom(sequence, count, () => this.#preempt(job, entries))) return entries;
-        const wants = count === left ? job.generation.rules(sequence) : [];
-        entries.push({ job, sequence, features: job.features, count, wants });
-        room -= count;
-      }
-    }
-    return entries;
   }
 
   /** Keeps what was computed of prompts, and gives each sequence what was chosen from its logits. */
@@ -344,28 +300,6 @@ export class Engine {
     else job.succeed();
   }
 
-  /** Looks up what of the prompt is there already. False while there is no memory for the rest beside those running. */
-  #start(job: Job): boolean {
-    const alone = !this.#jobs.some((other) => other.started);
-    const found = this.#memory.start(job.generation.open[0], alone);
-    if (found === undefined) return false;
-    job.cachedTokens = found;
-    job.started = true;
-    return true;
-  }
-
-  /**
-   * Takes the pages of the youngest job that came after `job` and is not part of the step at hand; it computes its
-   * tokens again later. False if there is none.
-   */
-  #preempt(job: Job, planned: readonly PlannedEntry[]): boolean {
-    const victim = this.#jobs
-      .slice(this.#jobs.indexOf(job) + 1)
-      .findLast((other) => holdsPages(other) && !planned.some((entry) => entry.job === other));
-    victim?.release(this.#memory.pool);
-    return victim !== undefined;
-  }
-
   #fail(job: Job, reason: unknown): void {
     const at = this.#jobs.indexOf(job);
     if (at < 0) return;
@@ -410,12 +344,6 @@ export class Engine {
   }
 }
 
-/** A piece of a step, and whose it is. `wants` is never "logits" here: tokens are chosen on the device. */
-interface PlannedEntry extends BatchEntry {
-  readonly job: Job;
-  readonly wants: readonly PickRule[];
-}
-
 /** A step that was begun. */
 interface Flight {
   readonly entries: readonly PlannedEntry[];
@@ -426,15 +354,6 @@ interface Flight {
 
 function jobsOf(entries: readonly PlannedEntry[]): Job[] {
   return [...new Set(entries.map(({ job }) => job))];
-}
-
-/** The pictures of a prompt that are still to be computed and not covered by its cached prefix. */
-function missingBlocks({ generation, features }: Job) {
-  return features.missing(Math.min(...generation.open.map((sequence) => sequence.computed)));
-}
-
-function holdsPages(job: Job): boolean {
-  return job.generation.open.some(({ pages }) => pages.length > 0);
 }
 
 function damaged(): NumericError {
