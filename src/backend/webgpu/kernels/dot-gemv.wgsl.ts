@@ -10,6 +10,7 @@ import {
   range,
   weightLayout,
 } from "./product.ts";
+import { lines } from "./wgsl.ts";
 
 /**
  * Products of a few rows with integer weights, all of it in integers: the input is rounded to 8 bits, 32 columns of a
@@ -79,8 +80,6 @@ ${body(o)}`,
     features: ["subgroups"],
   };
 }
-
-const lines = (count: number, text: (i: number) => string) => range(count).map(text).join("\n");
 
 function body(o: DotGemvOptions): string {
   const { columns, outputs, rows, lanes, threads, together, unroll, gated, format } = o;

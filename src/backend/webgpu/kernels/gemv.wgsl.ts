@@ -12,6 +12,7 @@ import {
   weightLayout,
   weightsPerWord,
 } from "./product.ts";
+import { lines } from "./wgsl.ts";
 
 /**
  * Products of 1 to 8 rows, all f32 but the weights: `Matmul`, `GatedMatmul`. Weights are read once, at the speed of the
@@ -126,8 +127,6 @@ ${body(o)}`,
     features: ["subgroups"],
   };
 }
-
-const lines = (count: number, text: (i: number) => string) => range(count).map(text).join("\n");
 
 function body(o: Complete): string {
   const { columns, outputs, rows, threads, together, words, unroll, gated } = o;

@@ -1,4 +1,5 @@
 import type { Fragments } from "./fragments.ts";
+import { lines } from "./wgsl.ts";
 
 /** How one workgroup divides its work. */
 export interface FlashTiles {
@@ -61,9 +62,6 @@ export function flashTiles(
   );
   return suiting.slice(0, 2);
 }
-
-const range = (count: number) => Array.from({ length: count }, (_, i) => i);
-const lines = (count: number, line: (i: number) => string) => range(count).map(line).join("\n");
 
 /**
  * Attention in the flash manner (Dao et al. 2022, arXiv 2205.14135) on matrix units: scores and sums f32, products of

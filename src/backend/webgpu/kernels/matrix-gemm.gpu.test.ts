@@ -6,7 +6,8 @@ import "../../../../test/support/to-be-allclose.ts";
 import type { WebGpuDevice } from "../device.ts";
 import { emulatedFragments } from "./fragments.emulated.ts";
 import type { Fragments } from "./fragments.ts";
-import { type MatrixGemmOptions, matrixGemm, matrixGemmWorkgroups, type Tile } from "./matrix-gemm.wgsl.ts";
+import { matrixGemm, matrixGemmWorkgroups } from "./matrix-gemm.wgsl.ts";
+import type { MatrixGemmOptions, Tile } from "./matrix-gemm-plan.ts";
 
 /** Results go into an array of u32, which holds their bits. */
 const fragments: Fragments = {

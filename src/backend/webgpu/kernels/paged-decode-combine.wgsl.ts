@@ -2,7 +2,7 @@ import type { Kernel, Workgroups } from "../kernel.ts";
 import { outputArray, writtenFunction } from "./half-output.ts";
 import { sizesStruct } from "./paged-attention.ts";
 import type { PagedDecodeOptions } from "./paged-decode.wgsl.ts";
-import { lines } from "./paged-decode-rows.ts";
+import { lines } from "./wgsl.ts";
 
 /**
  * Merges the splits of `paged-decode`. Bindings: partial, output, status (f16 only) and the same uniform. One workgroup a head of a token:

@@ -1,4 +1,5 @@
-import { lines, type Rows } from "./paged-decode-rows.ts";
+import type { Rows } from "./paged-decode-rows.ts";
+import { lines } from "./wgsl.ts";
 
 /** Bytes of workgroup memory to merge in, which leaves room for the rest in 16 KiB. */
 const mergeBytes = 15360;

@@ -1,6 +1,6 @@
 import type { Kernel } from "../kernel.ts";
 import { type CacheType, pagedBindings } from "./paged-attention.ts";
-import { lines } from "./paged-decode-rows.ts";
+import { lines } from "./wgsl.ts";
 
 /**
  * `paged-decode` for every device: the same bindings, splits, workgroups and partial sums (so `pagedDecodeCombine` goes

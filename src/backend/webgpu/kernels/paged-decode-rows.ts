@@ -1,8 +1,5 @@
 import type { CacheType } from "./paged-attention.ts";
-
-/** Text that a kernel repeats, with the number of each copy. */
-export const lines = (count: number, line: (i: number) => string) =>
-  Array.from({ length: count }, (_, i) => line(i)).join("\n");
+import { lines } from "./wgsl.ts";
 
 export interface RowOptions {
   readonly headSize: number;

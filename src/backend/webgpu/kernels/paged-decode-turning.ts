@@ -1,4 +1,5 @@
-import { attendText, lines, type Rows } from "./paged-decode-rows.ts";
+import { attendText, type Rows } from "./paged-decode-rows.ts";
+import { lines } from "./wgsl.ts";
 
 export interface TurningOptions {
   readonly headSize: number;

@@ -2,7 +2,7 @@ import type { Kernel, Workgroups } from "../kernel.ts";
 import { type ResultType, writtenFunction } from "./half-output.ts";
 import { type CacheType, pagedBindings } from "./paged-attention.ts";
 import { type MergeOptions, mergeDeclarations, mergedBytes, mergeText } from "./paged-decode-merge.ts";
-import { attendText, lines, rowsOf } from "./paged-decode-rows.ts";
+import { attendText, rowsOf } from "./paged-decode-rows.ts";
 import {
   newTokens,
   queryReads,
@@ -10,6 +10,7 @@ import {
   type TurningOptions,
   turningDeclarations,
 } from "./paged-decode-turning.ts";
+import { lines } from "./wgsl.ts";
 
 /**
  * `PagedAttention` of graph/operations.ts for few new tokens a sequence: bound by reading keys and values once, so the

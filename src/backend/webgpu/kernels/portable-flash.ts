@@ -1,3 +1,5 @@
+import { lines } from "./wgsl.ts";
+
 /**
  * Attention for every device, f32 throughout: an invocation takes one query row (of heads over 96 columns, one half of
  * its output), keeps query and sums in registers and walks over the keys, `unroll` at a time, with a running maximum
@@ -27,7 +29,6 @@ export interface PortableFlashParts {
 }
 
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
-const lines = (count: number, line: (i: number) => string) => range(count).map(line).join("\n");
 
 export const portableThreads = 64;
 

@@ -1,6 +1,6 @@
 import type { DotGemvOptions } from "./dot-gemv.wgsl.ts";
 import type { GemvOptions } from "./gemv.wgsl.ts";
-import type { Tile } from "./matrix-gemm.wgsl.ts";
+import type { Tile } from "./matrix-gemm-plan.ts";
 import type { WeightFormat } from "./product.ts";
 
 /** Where the search for the fastest products begins: what came first on an NVIDIA H200 (SPEED.md), and what comes near. */

@@ -1,5 +1,9 @@
 /** Pieces that kernels are put together from. */
 
+/** Text that a kernel repeats, with the number of each copy. */
+export const lines = (count: number, line: (i: number) => string) =>
+  Array.from({ length: count }, (_, i) => line(i)).join("\n");
+
 /** The number of this workgroup, however `foldWorkgroups` has folded it. */
 export const workgroupNumber = "(group.x + group.y * groups.x)";
 
