@@ -89,7 +89,10 @@ export interface RunOptions {
 export interface Run {
   /** Outputs but those that stay, as arrays of the caller's own. Rejects when the run fails or is cancelled. */
   readonly outputs: Promise<Outputs>;
-  /** Outputs that stay on the device, each held for the caller. They may be inputs of other runs at once. */
+  /**
+   * Outputs that stay on the device, each held for the caller. They may be inputs of other runs at once, which fail where
+   * this one does.
+   */
   readonly staying: Readonly<Record<string, DeviceTensor>>;
 }
 

@@ -248,6 +248,84 @@ describe("a device that takes steps ahead", () => {
   });
 });
 
+describe("a device that takes a prompt behind its picture", () => {
+  /** The queueing network, which notes what begins and ends, and whose pictures may fail. */
+  function noted() {
+    const events: string[] = [];
+    const state = { fails: false };
+    let encoding: Promise<unknown> | undefined;
+    const spy = Object.create(queued) as Network;
+    const end = async <T>(outputs: Promise<T>): Promise<T> => {
+      const values = await outputs;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      if (state.fails) throw new Error("the tower fell");
+      events.push("encoded");
+      return values;
+    };
+    Object.assign(spy, {
+      description,
+      tilesAtOnce: 1,
+      queues: true,
+      createCache: queued.createCache.bind(queued),
+      encode: async (...args: Parameters<Network["encode"]>) => {
+        events.push("encode");
+        const { outputs, staying } = await queued.encode(...args);
+        encoding = end(outputs);
+        return { outputs: encoding, staying };
+      },
+      step: async (...args: Parameters<Network["step"]>) => {
+        events.push(`step of ${args[0].sequences}`);
+        const { outputs, staying } = await queued.step(...args);
+        const behind = Promise.all([outputs, encoding]).then(([values]) => values);
+        return { outputs: behind, staying };
+      },
+    });
+    return { network: spy, events, state };
+  }
+
+  it("begins a prompt that is alone before its picture is done, and gives the same answer", async () => {
+    const plain = new Engine(network, tokenizer, sizes);
+    const { network: watched, events } = noted();
+    const behind = new Engine(watched, tokenizer, sizes);
+    const wanted = await plain.generate(request(picturePrompt(plain, 90, "What is it?")));
+    const got = await behind.generate(request(picturePrompt(behind, 90, "What is it?")));
+    expect(got.sequences).toEqual(wanted.sequences);
+    expect(events.slice(0, 2)).toEqual(["encode", "step of 1"]);
+    expect(events).toContain("encoded");
+    expect(got.timings.encode).toBeGreaterThan(0);
+    // Kept: shown again it is not encoded again.
+    await behind.generate(request(picturePrompt(behind, 90, "And now?")));
+    expect(events.filter((event) => event === "encode")).toHaveLength(1);
+    await plain.dispose();
+    await behind.dispose();
+  });
+
+  it("waits for the picture where others would fail with it", async () => {
+    const { network: watched, events } = noted();
+    const behind = new Engine(watched, tokenizer, sizes);
+    await Promise.all([
+      behind.generate(request(textPrompt("Hello"))),
+      behind.generate(request(picturePrompt(behind, 91, "What is it?"))),
+    ]);
+    expect(events.slice(0, 2)).toEqual(["encode", "encoded"]);
+    await behind.dispose();
+  });
+
+  it("fails a prompt whose picture fails, keeps nothing of it, and goes on", async () => {
+    const { network: watched, events, state } = noted();
+    const behind = new Engine(watched, tokenizer, sizes);
+    state.fails = true;
+    const work = behind.generate(request(picturePrompt(behind, 92, "What is it?")));
+    await expect(work).rejects.toThrow("the tower fell");
+    state.fails = false;
+    const { sequences } = await behind.generate(request(picturePrompt(behind, 92, "What is it?")));
+    expect(sequences[0].ids).toHaveLength(10);
+    expect(events.filter((event) => event === "encode")).toHaveLength(2);
+    await behind.dispose();
+    expect(behind.pages.free).toBe(behind.pages.all);
+  });
+});
+
 describe("options", () => {
   it("the same seed gives the same answer, another seed another one", async () => {
     const engine = new Engine(network, tokenizer, sizes);

@@ -174,32 +174,37 @@ export class Engine {
     }
     const oldest = this.#jobs[0]; // what comes during this turn has its chance in the next
     this.#planner.startJobs();
-    const encoded = await this.#encodeNext();
+    const encoding = await this.#encodeNext();
     const stepped = await this.#step();
-    if (!encoded && !stepped && oldest && oldest === this.#jobs[0]) {
+    await encoding?.done;
+    if (!encoding && !stepped && oldest && oldest === this.#jobs[0]) {
       this.#fail(oldest, new Error("the scheduler found nothing to do"));
     }
   }
 
-  /** Encodes as many tiles as the device takes at once, of the first job that waits for some. False if none does. */
-  async #encodeNext(): Promise<boolean> {
-    for (const job of this.#jobs) {
-      const waiting = job.started ? missingBlocks(job) : [];
-      if (waiting.length === 0) continue;
-      const { signal, onProgress, prompt } = job.request;
-      const since = performance.now();
-      try {
-        const some = waiting.slice(0, this.#tiles.atOnce);
-        await this.#tiles.encode(some, job.features, { signal, onProgress });
-        job.encodeMilliseconds += performance.now() - since;
-        const total = prompt.blocks.length;
-        onProgress?.({ phase: "encode", loaded: total - waiting.length + some.length, total });
-      } catch (reason) {
-        this.#fail(job, reason);
-      }
-      return true;
+  /** Encodes as many tiles as the device takes at once, of the first job that waits for some. Undefined if none does. */
+  async #encodeNext(): Promise<{ readonly done: Promise<void> } | undefined> {
+    const job = this.#jobs.find((each) => each.started && missingBlocks(each).length > 0);
+    if (!job) return undefined;
+    const waiting = missingBlocks(job);
+    const some = waiting.slice(0, this.#tiles.atOnce);
+    const { signal, onProgress, prompt } = job.request;
+    const since = performance.now();
+    const report = () => {
+      job.encodeMilliseconds += performance.now() - since;
+      const total = prompt.blocks.length;
+      onProgress?.({ phase: "encode", loaded: total - waiting.length + some.length, total });
+    };
+    try {
+      const encoding = await this.#tiles.begin(some, job.features, { signal, onProgress });
+      const done = encoding.done.then(report).catch((reason) => this.#fail(job, reason));
+      // Its prompt is begun behind it, without a pause of the device. With others in that step, they would fail with it.
+      if (this.#jobs.length > 1 || !this.#network.queues) await done;
+      return { done };
+    } catch (reason) {
+      this.#fail(job, reason);
+      return { done: Promise.resolve() };
     }
-    return false;
   }
 
   /** Computes the next tokens of every job that can go on. False if none can. */

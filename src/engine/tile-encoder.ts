@@ -1,4 +1,4 @@
-import type { DeviceTensor, PrepareOptions } from "../backend/backend.ts";
+import type { PrepareOptions, Run } from "../backend/backend.ts";
 import type { Network } from "../model/network.ts";
 import type { FeatureCache } from "./features.ts";
 import type { FeatureBlock } from "./prompt.ts";
@@ -22,6 +22,32 @@ export class TileEncoder {
     return this.#network.tilesAtOnce;
   }
 
+  /**
+   * Begins to compute the features of blocks, at most `atOnce`: runs that are begun after it may take them. They are kept
+   * for other prompts once they are done.
+   */
+  async begin(
+    blocks: readonly FeatureBlock[],
+    features: PromptFeatures,
+    options: PrepareOptions,
+  ): Promise<{ readonly done: Promise<void> }> {
+    const pixels = blocks.map((block) => block.pixels!);
+    const { outputs, staying } = await this.#start(pixels, options);
+    let first = 0;
+    const places = blocks.map((block) => {
+      const rows = { of: staying.features, first, count: block.rows };
+      first += block.rows;
+      features.add(block, rows);
+      return { identity: block.identity, rows };
+    });
+    const done = outputs
+      .then(() => {
+        for (const { identity, rows } of places) this.#cache.keep(identity, rows);
+      })
+      .finally(() => staying.features.letGo());
+    return { done };
+  }
+
   /** Computes the features of blocks, and keeps them. */
   async encode(
     blocks: readonly FeatureBlock[],
@@ -29,19 +55,8 @@ export class TileEncoder {
     options: PrepareOptions,
   ): Promise<void> {
     for (let first = 0; first < blocks.length; first += this.atOnce) {
-      const some = blocks.slice(first, first + this.atOnce);
-      const tensor = await this.#run(
-        some.map(({ pixels }) => pixels!),
-        options,
-      );
-      let row = 0;
-      for (const block of some) {
-        const rows = { of: tensor, first: row, count: block.rows };
-        row += block.rows;
-        features.add(block, rows);
-        this.#cache.keep(block.identity, rows);
-      }
-      tensor.letGo();
+      const { done } = await this.begin(blocks.slice(first, first + this.atOnce), features, options);
+      await done;
     }
   }
 
@@ -51,19 +66,25 @@ export class TileEncoder {
     const size = tiling.tokensPerTile * language.hiddenSize;
     const all = new Float32Array(tiles.length * size);
     for (let first = 0; first < tiles.length; first += this.atOnce) {
-      const tensor = await this.#run(tiles.slice(first, first + this.atOnce), { signal });
+      const { outputs, staying } = await this.#start(tiles.slice(first, first + this.atOnce), { signal });
       try {
-        all.set(await tensor.read(), first * size);
+        await outputs;
+        all.set(await staying.features.read(), first * size);
       } finally {
-        tensor.letGo();
+        staying.features.letGo();
       }
     }
     return all;
   }
 
-  #run(tiles: readonly Uint8Array[], options: PrepareOptions): Promise<DeviceTensor> {
+  #start(tiles: readonly Uint8Array[], options: PrepareOptions): Promise<Run> {
     options.signal?.throwIfAborted();
-    return this.#exclusive(() => this.#network.encode(joined(tiles), options));
+    return this.#exclusive(async () => {
+      const run = await this.#network.encode(joined(tiles), options);
+      // A device that does one thing at a time is busy until the end; how it ends is for whoever waits for it.
+      if (!this.#network.queues) await run.outputs.catch(() => undefined);
+      return run;
+    });
   }
 }
 

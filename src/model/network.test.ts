@@ -179,7 +179,11 @@ describe("Network", () => {
     const { description, store } = small("8b");
     const { backend, events } = watched();
     const network = await Network.load(description, store, backend);
-    const encode = (tiles: number) => network.encode(new Uint8Array(tiles * 28 * 28 * 3));
+    const encode = async (tiles: number) => {
+      const { outputs, staying } = await network.encode(new Uint8Array(tiles * 28 * 28 * 3));
+      await outputs;
+      return staying.features;
+    };
     expect(await (await encode(2)).read()).toHaveLength(2 * 8);
     await encode(2);
     expect(events).toEqual(["prepare 2"]);

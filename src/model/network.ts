@@ -1,6 +1,5 @@
 import type {
   Backend,
-  DeviceTensor,
   Input,
   KeyValueCache,
   LoadedWeights,
@@ -77,22 +76,15 @@ export class Network {
   }
 
   /**
-   * Image features of tiles, which stay on the device, held for the caller.
+   * Begins to make image features of tiles: `features` stays on the device, held for the caller,
+   * `[T * tokensPerTile, hiddenSize]`.
    * @param tiles RGB bytes, `[T, tileSize, tileSize, 3]`
-   * @returns `[T * tokensPerTile, hiddenSize]`
    */
-  async encode(tiles: Uint8Array, options: PrepareOptions = {}): Promise<DeviceTensor> {
+  async encode(tiles: Uint8Array, options: PrepareOptions = {}): Promise<Run> {
     const count = tiles.length / (this.description.tiling.tileSize ** 2 * 3);
     const record = () => recordEncoder(this.description, this.#parts, count);
     const program = await this.#program(`vision ${count}`, record, options);
-    const { outputs, staying } = program.start({ tiles }, options);
-    try {
-      await outputs;
-    } catch (error) {
-      staying.features.letGo();
-      throw error;
-    }
-    return staying.features;
+    return program.start({ tiles }, options);
   }
 
   /** Begins one step of the language model: see `recordLanguage` for what goes in and what comes out. */

@@ -5,6 +5,7 @@ import type { CacheLayout, Weight } from "../../graph/tensor.ts";
 import type { OnProgress } from "../../progress.ts";
 import { OneAtATime } from "../../turn.ts";
 import type { Backend, LoadedWeights, Precision, PrepareOptions, Program } from "../backend.ts";
+import { askSeldom } from "./ask-seldom.ts";
 import { cacheType, pageBytes, WebGpuCache } from "./cache.ts";
 import { Choices } from "./choices.ts";
 import { narrowToHalf, quantiseWeight } from "./convert.ts";
@@ -84,7 +85,7 @@ export class WebGpuBackend implements Backend {
       if (this.precision === "fast" && this.device.hasMatrixUnits) {
         await narrowToHalf(loaded, this.memory, this.runner);
       }
-      await this.device.gpu.queue.onSubmittedWorkDone();
+      await askSeldom(() => this.device.gpu.queue.onSubmittedWorkDone());
       this.device.check();
     } catch (error) {
       loaded.dispose();

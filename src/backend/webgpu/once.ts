@@ -1,3 +1,4 @@
+import { askSeldom } from "./ask-seldom.ts";
 import type { WebGpuDevice } from "./device.ts";
 import type { Kernel, Workgroups } from "./kernel.ts";
 import { alignUp, type DeviceMemory, usage } from "./memory.ts";
@@ -48,7 +49,7 @@ export class KernelRunner {
       const encoder = gpu.createCommandEncoder();
       encoder.copyBufferToBuffer(buffer, offset, target, 0, bytes);
       gpu.queue.submit([encoder.finish()]);
-      await target.mapAsync(1);
+      await askSeldom(() => target.mapAsync(1));
       return target.getMappedRange().slice(0);
     } catch (cause) {
       throw this.#device.explain(cause);

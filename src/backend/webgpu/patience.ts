@@ -1,3 +1,5 @@
+import { askSeldom, isAsked } from "./ask-seldom.ts";
+
 /** Milliseconds, and the share of the usual time, that are left when the end is asked for: timers come late by so much. */
 const early = { milliseconds: 1, share: 0.1 };
 /** By how much more than the least the next run may take before it counts as usual. */
@@ -28,9 +30,8 @@ export class Usual {
 /**
  * Waits for work that a device does piece after piece, and does not ask for the end of a piece before it is near.
  *
- * While a promise of WebGPU is open, the package `webgpu` asks the device in every turn of the event loop, some 75 times
- * a millisecond, and leaves a function with a finalizer behind each time: all of a processor's time, and each second a
- * garbage collection of 20 to 50 ms in which the device runs dry (SPEED.md). Browsers tell their pages without that.
+ * Even asked seldom, the package `webgpu` takes a share of a processor for as long as a promise is open, for timers alone are
+ * too coarse to see an end in time.
  */
 export class Patience {
   readonly #sleeps: boolean;
@@ -38,7 +39,7 @@ export class Patience {
   #lastEnd = 0;
 
   /** @param sleeps whether asking costs so much that a timer is better */
-  constructor(sleeps = typeof process !== "undefined" && process.versions?.node !== undefined) {
+  constructor(sleeps = isAsked) {
     this.#sleeps = sleeps;
   }
 
@@ -61,7 +62,7 @@ export class Patience {
     const left = Math.floor(begin + usual.sleep - performance.now());
     if (left >= 1) await new Promise((resolve) => setTimeout(resolve, left));
     const asked = performance.now();
-    const result = await ask();
+    const result = await askSeldom(ask);
     this.#lastEnd = performance.now();
     usual.note(this.#lastEnd - begin, left >= 1 && this.#lastEnd - asked < atOnce);
     return result;

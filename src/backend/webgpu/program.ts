@@ -11,6 +11,7 @@ import type {
   RunOptions,
 } from "../backend.ts";
 import { checkInputs, isOnDevice, isRows } from "../inputs.ts";
+import { askSeldom } from "./ask-seldom.ts";
 import type { WebGpuBackend } from "./backend.ts";
 import { cacheType, WebGpuCache } from "./cache.ts";
 import { CompiledDispatches } from "./encoded.ts";
@@ -234,7 +235,8 @@ export class WebGpuProgram implements Program {
         signal?.throwIfAborted();
         const isLast = i === commands.length - 1;
         queue.submit([...(i === 0 ? fed : []), part, ...(isLast ? kept : [])]);
-        if (i + 1 + submissionsAhead < commands.length) done.push(queue.onSubmittedWorkDone());
+        if (i + 1 + submissionsAhead < commands.length)
+          done.push(askSeldom(() => queue.onSubmittedWorkDone()));
       }
     } catch (error) {
       this.#recording.giveBack(encoded);

@@ -1,3 +1,4 @@
+import { askSeldom } from "./ask-seldom.ts";
 import type { WebGpuDevice } from "./device.ts";
 import { alignUp, type DeviceMemory, usage } from "./memory.ts";
 
@@ -57,7 +58,7 @@ export class Uploader {
     } catch (cause) {
       throw this.#device.explain(cause);
     }
-    const ready = staging.mapAsync(mapWrite);
+    const ready = askSeldom(() => staging.mapAsync(mapWrite));
     ready.catch(() => undefined);
     this.#free.push({ buffer: staging, ready });
   }
