@@ -80,22 +80,10 @@ export class TileEncoder {
   #start(tiles: readonly Uint8Array[], options: PrepareOptions): Promise<Run> {
     options.signal?.throwIfAborted();
     return this.#exclusive(async () => {
-      const run = await this.#network.encode(joined(tiles), options);
+      const run = await this.#network.encode(tiles, options);
       // A device that does one thing at a time is busy until the end; how it ends is for whoever waits for it.
       if (!this.#network.queues) await run.outputs.catch(() => undefined);
       return run;
     });
   }
-}
-
-/** Tiles one behind the other. */
-function joined(tiles: readonly Uint8Array[]): Uint8Array {
-  if (tiles.length === 1) return tiles[0];
-  const all = new Uint8Array(tiles.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const tile of tiles) {
-    all.set(tile, at);
-    at += tile.length;
-  }
-  return all;
 }

@@ -180,7 +180,9 @@ describe("Network", () => {
     const { backend, events } = watched();
     const network = await Network.load(description, store, backend);
     const encode = async (tiles: number) => {
-      const { outputs, staying } = await network.encode(new Uint8Array(tiles * 28 * 28 * 3));
+      const { outputs, staying } = await network.encode(
+        Array.from({ length: tiles }, () => new Uint8Array(28 * 28 * 3)),
+      );
       await outputs;
       return staying.features;
     };

@@ -78,13 +78,12 @@ export class Network {
   /**
    * Begins to make image features of tiles: `features` stays on the device, held for the caller,
    * `[T * tokensPerTile, hiddenSize]`.
-   * @param tiles RGB bytes, `[T, tileSize, tileSize, 3]`
+   * @param tiles RGB bytes, `[tileSize, tileSize, 3]` each
    */
-  async encode(tiles: Uint8Array, options: PrepareOptions = {}): Promise<Run> {
-    const count = tiles.length / (this.description.tiling.tileSize ** 2 * 3);
-    const record = () => recordEncoder(this.description, this.#parts, count);
-    const program = await this.#program(`vision ${count}`, record, options);
-    return program.start({ tiles }, options);
+  async encode(tiles: readonly Uint8Array[], options: PrepareOptions = {}): Promise<Run> {
+    const record = () => recordEncoder(this.description, this.#parts, tiles.length);
+    const program = await this.#program(`vision ${tiles.length}`, record, options);
+    return program.start({ tiles: tiles.map((of) => ({ of, first: 0, count: 1 })) }, options);
   }
 
   /** Begins one step of the language model: see `recordLanguage` for what goes in and what comes out. */
