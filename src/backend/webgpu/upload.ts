@@ -1,4 +1,3 @@
-import { askSeldom } from "./ask-seldom.ts";
 import type { WebGpuDevice } from "./device.ts";
 import { alignUp, type DeviceMemory, usage } from "./memory.ts";
 
@@ -58,7 +57,7 @@ export class Uploader {
     } catch (cause) {
       throw this.#device.explain(cause);
     }
-    const ready = askSeldom(() => staging.mapAsync(mapWrite));
+    const ready = staging.mapAsync(mapWrite);
     ready.catch(() => undefined);
     this.#free.push({ buffer: staging, ready });
   }
