@@ -1,12 +1,11 @@
 import type { PickTokens } from "../../../graph/operations.ts";
+import { pickFinishKernel, pickFinishWorkgroups } from "../kernels/pick-tokens.wgsl.ts";
+import { pickListsKernel } from "../kernels/pick-tokens-lists.wgsl.ts";
 import {
-  pickFinishKernel,
-  pickFinishWorkgroups,
-  pickListsKernel,
   pickScratchBytes,
   pickSlicesKernel,
   pickSliceWorkgroups,
-} from "../kernels/pick-tokens.wgsl.ts";
+} from "../kernels/pick-tokens-slices.wgsl.ts";
 import { type Dispatch, type Lowering, strides } from "./dispatch.ts";
 
 export function lowerPick(operation: PickTokens, on: Lowering): Dispatch[] {

@@ -1,0 +1,35 @@
+/**
+ * `fn nextBest(afterKey, afterId)` and `fn bestOf(mine)`: a key and its id, to all 256 invocations, which meet at
+ * barriers. Needs the row's `keys` from `row0` on.
+ */
+export const largestText = `var<workgroup> bestKeys: array<u32, 256>;
+var<workgroup> bestIds: array<u32, 256>;
+/** The largest key of those that come after (key, id) in the order; and its id, the lowest of its equals. */
+fn nextBest(afterKey: u32, afterId: u32) -> vec2u {
+  var best = vec2u(0u, noToken);
+  for (var id = lane; id < sizes.vocabulary; id += 256u) {
+    let key = keys[row0 + id];
+    let later = key < afterKey || (key == afterKey && (afterId != noToken && id > afterId));
+    if (later && key > best.x) { best = vec2u(key, id); }
+  }
+  return bestOf(best);
+}
+/** The larger key of all invocations', the lower id among equals. */
+fn bestOf(mine: vec2u) -> vec2u {
+  bestKeys[lane] = mine.x;
+  bestIds[lane] = mine.y;
+  workgroupBarrier();
+  for (var width = 128u; width > 0u; width >>= 1u) {
+    if (lane < width) {
+      let other = vec2u(bestKeys[lane + width], bestIds[lane + width]);
+      if (other.x > bestKeys[lane] || (other.x == bestKeys[lane] && other.y < bestIds[lane])) {
+        bestKeys[lane] = other.x;
+        bestIds[lane] = other.y;
+      }
+    }
+    workgroupBarrier();
+  }
+  let found = vec2u(bestKeys[0], bestIds[0]);
+  workgroupBarrier();
+  return found;
+}`;

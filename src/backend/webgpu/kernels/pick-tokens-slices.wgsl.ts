@@ -1,0 +1,85 @@
+import type { Kernel, Workgroups } from "../kernel.ts";
+import { keysText } from "./pick-tokens-keys.ts";
+import { reduction, uniformOf } from "./wgsl.ts";
+
+/** A row's ids are shared out to workgroups in slices: few enough to be held in workgroup memory by `pickLists`. */
+export const sliceIds = 2048;
+/** Words of a slice's entry: largest (f32), sum (f32), NaN; then, by `pickLists`, best key, best id. */
+export const sliceWords = 8;
+
+/** Bytes of all rows' slices, and of all their keys. */
+export function pickScratchBytes(rows: number, vocabulary: number): { slices: number; keys: number } {
+  return { slices: rows * Math.ceil(vocabulary / sliceIds) * sliceWords * 4, keys: rows * vocabulary * 4 };
+}
+
+/** Workgroups of `pickSlices` and `pickLists`: slices along x, rows along y. */
+export function pickSliceWorkgroups(rows: number, vocabulary: number): Workgroups {
+  return [Math.ceil(vocabulary / sliceIds), rows, 1];
+}
+
+/** 0 logits, as bits, `[B, V]` · 1 slices · uniform. Workgroups: `pickSliceWorkgroups`. */
+export function pickSlicesKernel(): Kernel {
+  return {
+    key: "pick slices",
+    code: `
+@group(0) @binding(0) var<storage, read_write> logits: array<u32>;
+@group(0) @binding(1) var<storage, read_write> slices: array<u32>;
+${uniformOf(["vocabulary", "logitsStride", "logitsFirst"], 2)}
+${keysText}
+${reduction("largest", 256, (a, b) => `max(${a}, ${b})`)}
+${reduction("total", 256, (a, b) => `${a} + ${b}`)}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) lane: u32) {
+  let row = group.y * sizes.logitsStride + sizes.logitsFirst;
+  let end = min((group.x + 1u) * ${sliceIds}u, sizes.vocabulary);
+  var most = -3.4e38;
+  var bad = 0.0;
+  for (var id = group.x * ${sliceIds}u + lane; id < end; id += 256u) {
+    let bits = logits[row + id];
+    if (isNan(bits)) { bad = 1.0; }
+    else if (bits != 0xff800000u) { most = max(most, bitcast<f32>(bits)); }
+  }
+  let top = largest(most, lane);
+  var sum = 0.0;
+  for (var id = group.x * ${sliceIds}u + lane; id < end; id += 256u) {
+    let bits = logits[row + id];
+    if (!isNan(bits) && bits != 0xff800000u) { sum += exp(bitcast<f32>(bits) - top); }
+  }
+  let all = total(sum, lane);
+  let anyBad = total(bad, lane);
+  if (lane == 0u) {
+    let at = (group.y * groups.x + group.x) * ${sliceWords}u;
+    slices[at] = bitcast<u32>(top);
+    slices[at + 1u] = bitcast<u32>(all);
+    slices[at + 2u] = select(0u, 1u, anyBad > 0.0);
+  }
+}`,
+    bindings: ["write", "write", "uniform"],
+    features: [],
+  };
+}
+
+/** What all slices of row `b` say together, to all 256 invocations: they meet at barriers. */
+export const wholeRowText = `
+struct Row { normaliser: f32, top: f32, bad: bool }
+${reduction("highest", 256, (a, b) => `max(${a}, ${b})`)}
+${reduction("added", 256, (a, b) => `${a} + ${b}`)}
+fn wholeRow(b: u32, count: u32, lane: u32) -> Row {
+  var most = -3.4e38;
+  var bad = 0.0;
+  for (var s = lane; s < count; s += 256u) {
+    let at = (b * count + s) * ${sliceWords}u;
+    most = max(most, bitcast<f32>(slices[at]));
+    bad += f32(slices[at + 2u]);
+  }
+  let top = highest(most, lane);
+  var sum = 0.0;
+  for (var s = lane; s < count; s += 256u) {
+    let at = (b * count + s) * ${sliceWords}u;
+    sum += bitcast<f32>(slices[at + 1u]) * exp(bitcast<f32>(slices[at]) - top);
+  }
+  let all = added(sum, lane);
+  return Row(top + log(all), top, added(bad, lane) > 0.0);
+}`;
