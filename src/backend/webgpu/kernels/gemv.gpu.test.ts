@@ -3,7 +3,8 @@ import { openAdapter, presentAdapters } from "../../../../test/support/adapters.
 import { runProduct } from "../../../../test/support/run-product.ts";
 import "../../../../test/support/to-be-allclose.ts";
 import type { WebGpuDevice } from "../device.ts";
-import { type GemvOptions, gemv, gemvWorkgroups } from "./gemv.wgsl.ts";
+import { gemv, gemvWorkgroups } from "./gemv.wgsl.ts";
+import type { GemvOptions } from "./gemv-plan.ts";
 
 const everything = { bias: true, activation: "gelu", scale: true, residual: true, table: true } as const;
 const formats = ["f32", "f16", "bf16", "int8", "int4"] as const;

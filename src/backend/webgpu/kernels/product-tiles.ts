@@ -1,5 +1,5 @@
 import type { DotGemvOptions } from "./dot-gemv.wgsl.ts";
-import type { GemvOptions } from "./gemv.wgsl.ts";
+import type { GemvOptions } from "./gemv-plan.ts";
 import type { Tile } from "./matrix-gemm-plan.ts";
 import type { WeightFormat } from "./product.ts";
 
