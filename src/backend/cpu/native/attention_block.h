@@ -132,12 +132,19 @@ static void finish(const float *state, word head_size, float *output) {
   for (word i = 0; i < head_size; i++) output[i] = state[STATE_HEAD + i] * inverse;
 }
 
+// 16 values, of which `count` are there and the rest zeros.
+INLINE f32x16 some16(const float *from, word count) {
+  f32x16 v = {0};
+  if (count >= 16) return load16(from);
+  if (count > 0) memcpy(&v, from, count * sizeof(float));
+  return v;
+}
+
 // A head of a query row as an operand: bf16 or f32, zeros from head_size to its padding.
 static void place_query(operands kind, const float *from, word head_size, void *to) {
   for (word i = 0; i < head_size; i += 16) {
-    f32x16 values = {0};
-    memcpy(&values, from + i, (head_size - i < 16 ? head_size - i : 16) * sizeof(float));
-    if (narrow(kind)) narrow16((uint16_t *)to + i, values);
+    f32x16 values = some16(from + i, head_size - i);
+    if (narrow(kind)) pairs16((uint16_t *)to + i, values);
     else store16((float *)to + i, values);
   }
 }

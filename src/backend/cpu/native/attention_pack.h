@@ -9,17 +9,10 @@
 // bf16 in the lower halves.
 INLINE u32x16 rounded16(f32x16 v) {
   uint16_t narrow[16];
-  narrow16(narrow, v);
+  pairs16(narrow, v);
   u16x16 bits;
   memcpy(&bits, narrow, sizeof bits);
   return __builtin_convertvector(bits, u32x16);
-}
-
-INLINE f32x16 some16(const float *from, word count) {
-  f32x16 v = {0};
-  if (count >= 16) return load16(from);
-  if (count > 0) memcpy(&v, from, count * sizeof(float));
-  return v;
 }
 
 #if LANES == 16
@@ -59,8 +52,8 @@ static void pack_keys(bool pairs, const float *from, word stride, word count, wo
         const float *row = from + key * stride + i;
         if (pairs) {
           uint16_t narrow[32];
-          narrow16(narrow, load16(row));
-          narrow16(narrow + 16, load16(row + 16));
+          pairs16(narrow, load16(row));
+          pairs16(narrow + 16, load16(row + 16));
           memcpy(&rows[key], narrow, sizeof narrow);
         } else {
           memcpy(&rows[key], row, 64);

@@ -62,16 +62,35 @@ INLINE lanes_f32 times_plus(lanes_f32 a, lanes_f32 b, lanes_f32 c) {
 #endif
 }
 
+// One after another they would wait for each other: where registers are wide, halves are added.
 INLINE float sum_lanes(lanes_f32 v) {
+#if LANES == 16
+  return _mm512_reduce_add_ps((__m512)v);
+#else
   float sum = 0;
   for (int i = 0; i < LANES; i++) sum += v[i];
   return sum;
+#endif
 }
 
 INLINE float max_lanes(lanes_f32 v) {
+#if LANES == 16
+  return _mm512_reduce_max_ps((__m512)v);
+#else
   float most = v[0];
   for (int i = 1; i < LANES; i++) most = v[i] > most ? v[i] : most;
   return most;
+#endif
+}
+
+// To the nearest bf16. Processors with an instruction for it make zeros of subnormal numbers, as their products do.
+INLINE void pairs16(uint16_t *to, f32x16 v) {
+#if defined(__AVX512BF16__)
+  __m256bh narrow = _mm512_cvtneps_pbh((__m512)v);
+  memcpy(to, &narrow, sizeof narrow);
+#else
+  narrow16(to, v);
+#endif
 }
 
 // p · 2^n for whole n from -126 to 127, as 2^n is a number whose bits are known.
