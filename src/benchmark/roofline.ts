@@ -39,35 +39,47 @@ interface Sums {
   binding: Map<ProductKind | "read", number>;
 }
 
+/** Runs that belong together, and how many tiles, prompts or steps they are. */
+interface Part {
+  readonly runs: readonly Run[];
+  readonly units: number;
+}
+
+/** Of each phase the run in the middle: a first one may hold trials of kernels, or a device not yet at its full clock. */
 export function roofline(
   repeats: readonly Repeat[],
   holding: Holding,
   limits: LimitSample | null,
 ): RooflineRow[] {
   const tiles = repeats.flatMap(({ vision }) => vision);
-  const steps = repeats.flatMap(({ decode }) => decode.map(({ run }) => run));
-  return [
-    ...rowsOf("vision", tiles, sum(tiles.map(tilesOf)), holding, limits),
-    ...rowsOf(
-      "prefill",
-      repeats.flatMap(({ prefill }) => prefill),
-      repeats.length,
-      holding,
-      limits,
-    ),
-    ...rowsOf("decode", steps, steps.length, holding, limits),
-  ];
+  const steps = repeats.flatMap(({ decode }) => decode);
+  const parts: Record<Phase, Part[]> = {
+    vision: tiles.map((run) => ({ runs: [run], units: tilesOf(run) })),
+    prefill: repeats.map(({ prefill }) => ({ runs: prefill, units: 1 })),
+    decode: steps.map(({ run }) => ({ runs: [run], units: 1 })),
+  };
+  return (["vision", "prefill", "decode"] as const).flatMap((phase) =>
+    parts[phase].length === 0 ? [] : rowsOf(phase, inTheMiddle(parts[phase]), holding, limits),
+  );
 }
 
-/** The rows of one phase, and their sum first. @param units how many tiles, prompts or steps the runs are */
+/** By the time that the operations took; the first where that is not known. */
+function inTheMiddle(parts: readonly Part[]): Part {
+  const taken = parts.map((part) => ({
+    part,
+    milliseconds: sum(part.runs.flatMap(({ operations }) => operations ?? [])) / part.units,
+  }));
+  taken.sort((a, b) => a.milliseconds - b.milliseconds);
+  return taken[(taken.length - 1) >> 1].part;
+}
+
+/** The rows of one phase, and their sum first. */
 function rowsOf(
   phase: Phase,
-  runs: readonly Run[],
-  units: number,
+  { runs, units }: Part,
   holding: Holding,
   limits: LimitSample | null,
 ): RooflineRow[] {
-  if (runs.length === 0) return [];
   const rows = new Map<string, Sums>([["all ", emptySums()]]);
   for (const run of runs) {
     for (const work of workOf(run, holding)) {
