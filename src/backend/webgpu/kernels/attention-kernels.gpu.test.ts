@@ -207,6 +207,15 @@ describe.each(await presentAdapters("lavapipe", "SwiftShader"))(
       },
     );
 
+    it.each(decodes.slice(0, 2).map((of) => [nameOf(of), of] as const))(
+      "split, a head to a lane: %s",
+      async (_, { splits, ...of }) => {
+        const options = { ...optionsOf(of), lanes: 4, unroll: 2, threads: 32, scatter: true };
+        const { workgroups, rest } = decodeRun(options, of, splits);
+        check(await runPagedAttention(await device(), pagedDecode(options), workgroups, of, rest), exact);
+      },
+    );
+
     it.each(decodes.map((of) => [nameOf(of), of] as const))(
       "split, to f16: %s",
       async (_, { splits, lanes, ...of }) => {

@@ -64,6 +64,8 @@ const teamKernels = [
   { threads: 128, unroll: 4 },
   { threads: 256, unroll: 2, ahead: true },
   { threads: 1024, unroll: 2, together: 1 },
+  { threads: 256, unroll: 2, ahead: true, scatter: true },
+  { threads: 128, unroll: 4, scatter: true },
 ].flatMap((team) =>
   shared.flatMap(([heads, keyValueHeads]) =>
     [undefined, { shared: true }, { shared: false }].flatMap((turning) =>

@@ -6,7 +6,7 @@ import { lines } from "./wgsl.ts";
 
 /**
  * Merges the splits of `paged-decode`. Bindings: partial, output, status (f16 only) and the same uniform. One workgroup a head of a token:
- * each of its invocations sums four columns over every eighth split. A kernel this short is all waiting: so no read
+ * each of its invocations sums four columns over every fourth split. A kernel this short is all waiting: so no read
  * waits for another, and each subgroup works out the weights of the splits by itself; without subgroups each invocation.
  */
 export function pagedDecodeCombine({
@@ -17,9 +17,9 @@ export function pagedDecodeCombine({
 }: Pick<PagedDecodeOptions, "heads" | "headSize" | "result"> & { readonly subgroups?: boolean }): Kernel {
   const half = result === "f16";
   const columns = headSize / 4;
-  const groups = Math.max(1, Math.min(8, Math.floor(256 / columns)));
+  const groups = Math.max(1, Math.min(4, Math.floor(256 / columns)));
   const threads = groups * columns;
-  const early = 4;
+  const early = 8;
   const state = (split: string) => `partial[(first + ${split}) * ${columns + 1}u + ${columns}u].xy`;
   const byInvocations = `var top = -1e30;
 for (var s = 0u; s <= last; s++) { top = max(top, ${state("s")}.x); }

@@ -1,4 +1,5 @@
 import { attendText, type Rows } from "./paged-decode-rows.ts";
+import { scatterText } from "./paged-decode-scatter.ts";
 import { lines } from "./wgsl.ts";
 
 export interface TurningOptions {
@@ -12,6 +13,8 @@ export interface TurningOptions {
   readonly parts: number;
   /** Query, key and value are columns of one matrix, bound once. */
   readonly shared: boolean;
+  /** As in `PagedDecodeOptions`. */
+  readonly scatter: boolean;
 }
 
 /** What the other texts need outside of functions. */
@@ -35,7 +38,7 @@ const roundsOf = ({ headSize, together, threads }: TurningOptions) => {
   return { pairs, rounds: Math.ceil(pairs / threads) };
 };
 
-/** Reads queries and angles: a quarter and its fellow of the other half for each invocation. */
+/** Reads queries and angles: a quarter and its row of the other half for each invocation. */
 export function queryReads(options: TurningOptions): string {
   const half = options.headSize / 8;
   const { pairs, rounds } = roundsOf(options);
@@ -72,7 +75,7 @@ workgroupBarrier();`;
  * split has the fewest other positions.
  */
 export function newTokens(options: TurningOptions, rows: Rows): string {
-  const { headSize, keyValueHeads, lanes, width, threads, together, parts, shared } = options;
+  const { headSize, keyValueHeads, lanes, width, threads, together, parts, shared, scatter } = options;
   const { reads, pieces, words, columns } = rows;
   const groups = threads / lanes;
   const rowWords = (keyValueHeads * headSize) / words;
@@ -108,7 +111,11 @@ for (var n = fresh; n <= token; n += ${groups}u) {
       (j) => `let key0_${j} = ${rows.unpacked("newKey", j)};
     let value0_${j} = ${rows.unpacked("newValue", j)};`,
     )}
-    ${lines(together, (h) => attendText(rows, lanes, h, 1, () => "counts"))}
+    ${
+      scatter
+        ? scatterText(rows, options, 1, () => "counts")
+        : lines(together, (h) => attendText(rows, lanes, h, 1, () => "counts"))
+    }
   }
 }
 }`;

@@ -3,6 +3,7 @@ import { type ResultType, writtenFunction } from "./half-output.ts";
 import { type CacheType, pagedBindings } from "./paged-attention.ts";
 import { type MergeOptions, mergeDeclarations, mergedBytes, mergeText } from "./paged-decode-merge.ts";
 import { attendText, rowsOf } from "./paged-decode-rows.ts";
+import { scatterDeclarations, scatteredBytes, scatterMerge, scatterText } from "./paged-decode-scatter.ts";
 import {
   newTokens,
   queryReads,
@@ -47,6 +48,8 @@ export interface PagedDecodeOptions {
   readonly together?: number;
   /** Whether to read one step ahead, at twice the registers for keys and values. */
   readonly ahead?: boolean;
+  /** Whether each lane keeps the softmax of one head (paged-decode-scatter.ts): where `canScatter`. */
+  readonly scatter?: boolean;
   /** Of the output; f32 unless told. "f16": one split only. */
   readonly result?: ResultType;
   /** Whether to turn and to keep as `Rotary` does; `shared` where query, key and value are columns of one matrix. */
@@ -55,7 +58,7 @@ export interface PagedDecodeOptions {
 
 export function pagedDecode(options: PagedDecodeOptions): Kernel {
   const { heads, keyValueHeads, headSize, pageSize, cacheType, lanes, unroll, threads } = options;
-  const { width = lanes, ahead = false, result = "f32", turning } = options;
+  const { width = lanes, ahead = false, scatter = false, result = "f32", turning } = options;
   const { together = heads / keyValueHeads } = options;
   const parts = heads / keyValueHeads / together;
   const half = result === "f16";
@@ -65,7 +68,7 @@ export function pagedDecode(options: PagedDecodeOptions): Kernel {
   const merging: MergeOptions = { headSize, lanes, width, threads, together, half, heads };
   const turns: TurningOptions | undefined = turning && {
     ...{ headSize, keyValueHeads, lanes, width, threads, together, parts },
-    shared: turning.shared,
+    ...{ shared: turning.shared, scatter },
   };
   const { kinds, declarations } = pagedBindings(cacheType, {
     partial: !half,
@@ -104,9 +107,11 @@ export function pagedDecode(options: PagedDecodeOptions): Kernel {
   let value${u}_${j} = ${rows.unpacked(`values${u}`, j)};`,
     ),
   );
-  const attend = lines(together, (h) =>
-    attendText(rows, lanes, h, unroll, (u) => `first + group + ${u * groups}u < old`),
-  );
+  const attend = scatter
+    ? scatterText(rows, merging, unroll, (u) => `first + group + ${u} * ${groups}u < old`)
+    : lines(together, (h) =>
+        attendText(rows, lanes, h, unroll, (u) => `first + group + ${u * groups}u < old`),
+      );
   const following = `first + sizes.splits * ${step}u`;
 
   return {
@@ -117,12 +122,18 @@ export function pagedDecode(options: PagedDecodeOptions): Kernel {
 // The loop over positions is the same for the whole workgroup, which the compiler can not see.
 diagnostic(off, subgroup_uniformity);
 ${declarations}
-${mergeDeclarations(merging)}
+${scatter ? scatterDeclarations(merging) : mergeDeclarations(merging)}
 ${turns ? turningDeclarations(turns) : ""}
 ${writtenFunction(result, "status[0]")}
 
 @compute @workgroup_size(${threads})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32${scatter ? ", @builtin(subgroup_invocation_id) place: u32" : ""}) {
+${
+  scatter
+    ? `// The first lane of this row.
+let firstLane = place - place % ${lanes}u;`
+    : ""
+}
 let split = workgroup.x;
 let keyValueHead = workgroup.y / ${parts}u;
 let part = workgroup.y % ${parts}u;
@@ -169,7 +180,7 @@ ${lines(together, (h) =>
 var o_${h}_${j} = vec4f(0.0);`,
   ),
 )}
-${lines(together, (h) => `var largest_${h} = -1e29;\nvar total_${h} = 0.0;`)}
+${scatter ? "var largest = -1e29;\nvar total = 0.0;" : lines(together, (h) => `var largest_${h} = -1e29;\nvar total_${h} = 0.0;`)}
 ${turns ? newTokens(turns, rows) : ""}
 while (first < old) {
   let next = ${following};
@@ -178,7 +189,7 @@ while (first < old) {
   ${ahead ? "" : read("next")}
   first = next;
 }
-${mergeText(merging, rows)}
+${scatter ? scatterMerge(merging, rows) : mergeText(merging, rows)}
 }
 `,
   };
@@ -193,7 +204,9 @@ export function pagedDecodeBindings({ turning }: Pick<PagedDecodeOptions, "turni
 export function pagedDecodeBytes(options: PagedDecodeOptions): number {
   const { heads, keyValueHeads, headSize, lanes, threads, turning } = options;
   const { width = lanes, together = heads / keyValueHeads } = options;
-  return mergedBytes({ headSize, lanes, width, threads, together }) + (turning ? together * headSize * 4 : 0);
+  const merging = { headSize, lanes, width, threads, together };
+  const merged = options.scatter ? scatteredBytes(merging) : mergedBytes(merging);
+  return merged + (turning ? together * headSize * 4 : 0);
 }
 
 export function pagedDecodeWorkgroups(

@@ -8,7 +8,10 @@ import { pagedDecodeCombine, pagedDecodeCombineWorkgroups } from "./paged-decode
 import { pagedDecodePartialBytes } from "./paged-decode-splits.ts";
 
 interface Team
-  extends Pick<PagedDecodeOptions, "lanes" | "width" | "unroll" | "threads" | "together" | "ahead"> {
+  extends Pick<
+    PagedDecodeOptions,
+    "lanes" | "width" | "unroll" | "threads" | "together" | "ahead" | "scatter"
+  > {
   readonly splits: number;
   readonly halfOutput?: boolean;
 }
@@ -55,16 +58,45 @@ const cases: (TurnedCase & Team)[] = [
     ...{ lengths: [75, 64], fresh: [1, 1] },
     ...{ lanes: 4, width: 4, unroll: 2, threads: 64, together: 1, splits: 1, ahead: true },
   },
+  {
+    ...{ heads: 4, keyValueHeads: 2, headSize: 32, pageSize: 8, cacheType: "f16", shared: true },
+    ...{ lengths: [70, 5, 90], fresh: [3, 0, 8] },
+    ...{ lanes: 2, width: 4, unroll: 2, threads: 32, splits: 2, halfOutput: true, scatter: true },
+  },
+  {
+    ...{ heads: 3, keyValueHeads: 1, headSize: 32, pageSize: 4, cacheType: "f16", shared: false },
+    ...{ lengths: [40, 2], fresh: [1, 2] },
+    ...{ lanes: 4, width: 4, unroll: 2, threads: 32, splits: 2, ahead: true, scatter: true },
+  },
+  {
+    ...{ heads: 2, keyValueHeads: 1, headSize: 32, pageSize: 16, cacheType: "f16", shared: true },
+    ...{ lengths: [75, 64], fresh: [1, 2] },
+    ...{ lanes: 4, width: 4, unroll: 4, threads: 16, splits: 2, scatter: true },
+  },
+  {
+    ...{ heads: 4, keyValueHeads: 1, headSize: 24, pageSize: 64, cacheType: "f32", shared: true },
+    ...{ lengths: [7, 65], fresh: [7, 2] },
+    ...{
+      lanes: 2,
+      width: 4,
+      unroll: 2,
+      threads: 16,
+      together: 1,
+      splits: 1,
+      halfOutput: true,
+      scatter: true,
+    },
+  },
 ];
 
 /** The kernels of a case, and how they are run. */
 function runOf(of: TurnedCase & Team) {
   const { heads, keyValueHeads, headSize, pageSize, cacheType, shared } = of;
-  const { lanes, width, unroll, threads, together, ahead, splits, halfOutput = false } = of;
+  const { lanes, width, unroll, threads, together, ahead, scatter, splits, halfOutput = false } = of;
   const rows = of.fresh.reduce((sum, n) => sum + n, 0);
   const result = halfOutput ? "f16" : "f32";
   const shape = { heads, keyValueHeads, headSize, pageSize, cacheType, turning: { shared } };
-  const team = { lanes, width, unroll, threads, together, ahead };
+  const team = { lanes, width, unroll, threads, together, ahead, scatter };
   return {
     kernel: pagedDecode({ ...shape, ...team, result: splits === 1 ? result : "f32" }),
     workgroups: pagedDecodeWorkgroups({ heads, keyValueHeads, together }, { rows, splits }),
@@ -101,15 +133,18 @@ describe.each(await presentAdapters("lavapipe", "SwiftShader"))("decoding with a
   });
 
   it.each([
-    ["own * angles[angle] + other", "own * angles[angle] - other"],
-    ["n + group <= token;", "n + group < max(token, 1u);"],
-    ["&& row == token", "&& row != token"],
-    ["b0 * cosine0 + a0 * sine0", "b0 * cosine0 - a0 * sine0"],
-  ])("is found out with %s changed", async (text, change) => {
-    const run = runOf(cases[1]);
-    const code = run.kernel.code.replace(text, change);
+    [1, "own * angles[angle] + other", "own * angles[angle] - other"],
+    [1, "n + group <= token;", "n + group < max(token, 1u);"],
+    [1, "&& row == token", "&& row != token"],
+    [1, "b0 * cosine0 + a0 * sine0", "b0 * cosine0 - a0 * sine0"],
+    [8, "let odd0 = (lane & 1u) != 0u;", "let odd0 = (lane & 1u) == 0u;"],
+    [8, "inBlock < 2u", "inBlock < 1u"],
+    [10, "let ownRow = (lane >> 1u) & 1u;", "let ownRow = 0u;"],
+  ] as const)("case %i is found out with %s changed", async (which, text, change) => {
+    const run = runOf(cases[which]);
+    const code = run.kernel.code.replaceAll(text, change);
     expect(code).not.toBe(run.kernel.code);
-    const wrong = await runTurnedAttention(await device(), cases[1], {
+    const wrong = await runTurnedAttention(await device(), cases[which], {
       ...run,
       kernel: { ...run.kernel, code },
     });

@@ -11,6 +11,7 @@ import {
   type PagedDecodePortableOptions,
   pagedDecodePortable,
 } from "../kernels/paged-decode-portable.wgsl.ts";
+import { canScatter } from "../kernels/paged-decode-scatter.ts";
 import { pagedDecodePartialBytes, pagedDecodeSplits } from "../kernels/paged-decode-splits.ts";
 import {
   type Dispatch,
@@ -35,17 +36,17 @@ const kernels = {
 };
 
 /** How a workgroup is made up. */
-interface Team extends Pick<PagedDecodeOptions, "threads" | "unroll" | "together" | "ahead"> {
+interface Team extends Pick<PagedDecodeOptions, "threads" | "unroll" | "together" | "ahead" | "scatter"> {
   /** About how many workgroups to split the positions over. */
   readonly workgroups?: number;
 }
 
 /** Split over workgroups, which another kernel merges: the likeliest to be the quickest first. */
 const splitTeams: readonly Team[] = [
+  { threads: 256, unroll: 2, ahead: true, scatter: true, workgroups: 256 },
+  { threads: 128, unroll: 4, scatter: true, workgroups: 256 },
   { threads: 128, unroll: 2 },
-  { threads: 128, unroll: 4 },
   { threads: 128, unroll: 2, ahead: true },
-  { threads: 256, unroll: 2, workgroups: 128 },
 ];
 /** All positions of one head: for contexts so short that the time of a second kernel counts for more. */
 const headTeams: readonly Team[] = [
@@ -97,7 +98,8 @@ export function decodeVariants(operation: PagedAttention, on: Lowering, rotary?:
   const { split, whole } = teamsFor(operation, device.isSoftware);
   const variant = (kind: string, { workgroups, ...team }: Team, splits: number): Variant[] => {
     const o = { heads, keyValueHeads, headSize, pageSize, cacheType, lanes, width, ...team, turning };
-    if (!fits(o, on)) return [];
+    const { scatter, together = heads / keyValueHeads } = team;
+    if (!fits(o, on) || (scatter && !canScatter({ lanes, together }))) return [];
     const words = Object.entries({ ...team, workgroups }).flatMap(([key, value]) =>
       value === undefined ? [] : [`${key} ${value}`],
     );
