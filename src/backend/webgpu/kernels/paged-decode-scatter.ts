@@ -5,8 +5,8 @@ import { lines } from "./wgsl.ts";
 /**
  * Running softmaxes of which each lane keeps that of one head. The lanes of a row make their sums by halves: at each step a
  * lane hands half of its sums to a partner, and adds to the rest what the partner hands on, until it has the whole
- * scores of one head and a row or few. `attendText` ends with every score in every lane: that takes three times the
- * shuffles, and every lane takes every exponential. Here each is taken once, and handed round.
+ * scores of one head and a row or few. `attendText` ends with every score in every lane, and every lane takes every
+ * exponential. Here each is taken once and then handed round: for 4 heads and 4 rows of 16 lanes that is 38 shuffles, not 64.
  *
  * Lane l has head `l % places`, `places` being the heads of a workgroup rounded up to a power of two, and of the rows those
  * that the bits above say. `width` invocations share a maximum.
