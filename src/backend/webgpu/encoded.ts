@@ -90,7 +90,10 @@ export class CompiledDispatches {
       if (pipeline.pipeline !== current) pass.setPipeline(pipeline.pipeline);
       current = pipeline.pipeline;
       pass.setBindGroup(0, groups[i]);
-      pass.dispatchWorkgroups(...dispatch.workgroups);
+      // A step has some two hundred of these, and each number that is handed over takes its time.
+      const [x, y, z] = dispatch.workgroups;
+      if (y === 1 && z === 1) pass.dispatchWorkgroups(x);
+      else pass.dispatchWorkgroups(x, y, z);
     }
   }
 

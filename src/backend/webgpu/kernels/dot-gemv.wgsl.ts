@@ -1,4 +1,5 @@
 import { foldWorkgroups, type Kernel, type Workgroups } from "../kernel.ts";
+import { roundRowText } from "./dot-gemv-input.ts";
 import {
   declare,
   epilogueKey,
@@ -22,7 +23,8 @@ import { lines } from "./wgsl.ts";
  *
  * Bindings: see `productBindings`. Input rows begin at multiples of 4 elements; K is a multiple of 4. The uniform's
  * rows: 1 to `rows`. With `normalise` the input is `RmsNorm`ed on the way: its weight f32 `[K, 1]` is bound after
- * weight and scales. `lanes`: a power of two that no subgroup of the device is smaller than.
+ * weight and scales. `lanes`: a power of two that no subgroup of the device is smaller than, 4 at least, as many as which
+ * divide `threads`.
  */
 export interface DotGemvOptions extends ProductOptions {
   readonly format: "int8" | "int4";
@@ -137,7 +139,7 @@ var<workgroup> packed: array<vec4u, ${2 * rows * groups}>;
 var<workgroup> factors: array<vec2f, ${rows * groups}>;
 ${o.normalise ? `var<workgroup> squares: array<f32, ${rows * teams}>;` : ""}
 
-${quantiseText(o)}
+${roundRowText(o)}
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
@@ -208,66 +210,4 @@ function int8Text({ rows }: DotGemvOptions, u: number, w: number, r: number, sum
         .map((i) => part(n, i))
         .join(" + ")}), factor${n}.x, ${sum(w, r, n)});`,
   );
-}
-
-/**
- * `fn round_row(n, thread) -> f32`: a row of the input in 8 bits, in the order of the weights' bytes, with its scales; for
- * int4 also what is to be taken off. Gives the sum of the squares of what this invocation read.
- */
-function quantiseText({ columns, outputs, format, normalise, threads }: DotGemvOptions): string {
-  const groups = weightLayout(outputs, columns, format).paddedColumns / group;
-  const quads = group / 4;
-  const inside = columns % group === 0 && groups * group === columns;
-  const quad = (array: string, at: string, i: number) =>
-    inside
-      ? `${array}[${at} + ${i}u]`
-      : `select(vec4f(), ${array}[${at.replace("g *", `min(g, ${Math.ceil(columns / group) - 1}u) *`)} + ${i}u], g * ${group}u + ${4 * i}u < ${columns}u)`;
-  const bytes = (i: number) => `vec4i(round(x${i} * inverse))`;
-  const words =
-    format === "int8"
-      ? range(quads).map((i) => `pack4xI8(${bytes(i)})`)
-      : [0, 1].flatMap((odd) =>
-          range(quads / 2).map((i) => {
-            const [a, b] = odd ? ["y", "w"] : ["x", "z"];
-            return `pack4xI8(vec4i(b${2 * i}.${a}, b${2 * i}.${b}, b${2 * i + 1}.${a}, b${2 * i + 1}.${b}))`;
-          }),
-        );
-  const half = words.length / 2;
-  return `fn round_row(row: u32, thread: u32) -> f32 {
-  let start = (sizes.inputFirst + min(row, sizes.rows - 1u) * sizes.inputStride) / 4u;
-  var squares = 0.0;
-  for (var g = thread; g < ${groups}u; g += ${threads}u) {
-    ${lines(quads, (i) => `${normalise ? "var" : "let"} x${i} = ${quad("input", `start + g * ${quads}u`, i)};`)}
-    ${
-      normalise
-        ? `squares += ${range(quads)
-            .map((i) => `dot(x${i}, x${i})`)
-            .join(" + ")};\n${lines(quads, (i) => `x${i} *= ${quad("norm", `g * ${quads}u`, i)};`)}`
-        : ""
-    }
-    let most4 = ${range(quads)
-      .slice(1)
-      .reduce((all, i) => `max(${all}, abs(x${i}))`, "abs(x0)")};
-    let most = max(max(most4.x, most4.y), max(most4.z, most4.w));
-    let all4 = ${range(quads)
-      .map((i) => `x${i}`)
-      .join(" + ")};
-    let all = all4.x + all4.y + all4.z + all4.w;
-    // What is no number must not be lost in rounding.
-    let scale = select(all, most / 127.0, abs(all) < 3.4e38);
-    let inverse = select(0.0, 127.0 / most, most > 1e-30 && abs(all) < 3.4e38);
-    ${format === "int4" ? lines(quads, (i) => `let b${i} = ${bytes(i)};`) : ""}
-    packed[row * ${2 * groups}u + g] = vec4u(${words.slice(0, half).join(", ")});
-    packed[row * ${2 * groups}u + ${groups}u + g] = vec4u(${words.slice(half).join(", ")});
-    ${
-      format === "int4"
-        ? `let sum4 = ${range(quads)
-            .map((i) => `b${i}`)
-            .join(" + ")};`
-        : ""
-    }
-    factors[row * ${groups}u + g] = vec2f(scale, ${format === "int4" ? "-8.0 * scale * f32(sum4.x + sum4.y + sum4.z + sum4.w)" : "0.0"});
-  }
-  return squares;
-}`;
 }

@@ -122,9 +122,12 @@ function fewRows(options: ProductOptions, input: Tensor, on: Lowering): FewRows[
   };
   if (on.device.isSoftware) return [{ ...gemvWith({ threads: 32 }), name: "gemv" }];
   const { format } = options;
-  const dots = format === "int4" && !scalarInput && on.precision === "fast" ? dotSharings : [];
+  const inIntegers = (format === "int8" || format === "int4") && !scalarInput && on.precision === "fast";
+  const dots = inIntegers ? dotSharings : [];
   return [
-    ...dots.flatMap((sharing) => dotWith({ ...options, format: "int4", rows, ...sharing }, on)),
+    ...dots.flatMap((sharing) =>
+      dotWith({ ...options, format: format as "int8" | "int4", rows, ...sharing }, on),
+    ),
     ...gemvSharings[format].map(gemvWith),
   ];
 }
