@@ -76,6 +76,8 @@ export interface ProductCase {
   readonly halfOutput?: boolean;
   /** Written over the input's first value. */
   readonly firstValue?: number;
+  /** The weights that come next, for a kernel that looks their pages up. */
+  readonly upcoming?: readonly [Uint32Array, Uint32Array];
 }
 
 /** A product of random numbers by a kernel, and what the plain backend makes of the same numbers. */
@@ -93,6 +95,7 @@ export async function runProduct(
     wide = false,
     halfOutput = false,
     firstValue,
+    upcoming,
   }: ProductCase,
 ) {
   const { columns, outputs, format, epilogue = {}, gated = false, normalise } = options;
@@ -158,10 +161,12 @@ export async function runProduct(
       ...(epilogue.table ? [table.data] : []),
       halfOutput ? asHalves(output.data) : output.data,
       ...(status ? [new Uint32Array(1)] : []),
+      ...(upcoming ? [...upcoming, new Uint32Array(workgroups[0] * workgroups[1])] : []),
       Uint32Array.from([...sizes, residual.stride, residual.start, table.rows, 0, columns, outputs]),
     ],
     workgroups,
   );
+  const lookedUp = upcoming && new Uint32Array(answers.pop()!);
   const written = new Uint8Array(answers[answers.length - (status ? 2 : 1)]);
   const answer = widen(halfOutput ? "F16" : "F32", written);
   const got = valuesOf({ ...output, data: answer });
@@ -170,6 +175,7 @@ export async function runProduct(
     wanted: valuesOf(wanted),
     /** Numbers written beside the output's columns. */
     strays: answer.slice(0, output.data.length).filter((x) => !Number.isNaN(x)).length - got.length,
+    lookedUp,
     status: status ? new Uint32Array(answers[answers.length - 1])[0] : 0,
   };
 }

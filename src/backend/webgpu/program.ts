@@ -15,6 +15,7 @@ import { askSeldom } from "./ask-seldom.ts";
 import type { WebGpuBackend } from "./backend.ts";
 import { cacheType, WebGpuCache } from "./cache.ts";
 import { CompiledDispatches } from "./encoded.ts";
+import { farBytes } from "./kernels/look-ahead.ts";
 import { layOut, type ProgramLayout, storageBytes } from "./layout.ts";
 import { lowerAll } from "./lower-all.ts";
 import { alignUp } from "./memory.ts";
@@ -103,6 +104,7 @@ export class WebGpuProgram implements Program {
           precision,
           portable,
           cacheType: cached ? cacheType(device, precision, cached.cache) : "f32",
+          looksAhead: weights.bytes > farBytes,
           mayRound: !portable && precision === "fast" && device.hasMatrixUnits,
           place: ({ storage }) => ({
             in: "arena",

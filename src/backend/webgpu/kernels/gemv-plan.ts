@@ -15,6 +15,8 @@ export interface GemvOptions extends ProductOptions {
   readonly unroll?: number;
   readonly staged?: boolean;
   readonly decode?: Decode;
+  /** Whether pages of the weights that come next are looked up: see look-ahead.ts. */
+  readonly looksAhead?: boolean;
 }
 
 /**
@@ -24,8 +26,8 @@ export interface GemvOptions extends ProductOptions {
  */
 export type Decode = "convert" | "magic" | "half" | "bits";
 
-type Complete = Required<Omit<GemvOptions, "normalise" | "epilogue">> &
-  Pick<GemvOptions, "normalise" | "epilogue">;
+type Complete = Required<Omit<GemvOptions, "normalise" | "epilogue" | "looksAhead">> &
+  Pick<GemvOptions, "normalise" | "epilogue" | "looksAhead">;
 
 type Variant = Pick<Complete, "together" | "words" | "staged" | "decode">;
 

@@ -86,4 +86,24 @@ describe.each(await presentAdapters("lavapipe", "SwiftShader"))("gemv on %s", (a
     });
     expect(got).not.toBeAllclose(wanted, { ofRange: 0.01 });
   });
+
+  it("looks up a word of each megabyte of the weights that come next, and computes the same", async () => {
+    const options = { columns: 96, outputs: 9, format: "f16", rows: 1, gated: true, ...small } as const;
+    const megabyte = 2 ** 18; // in words
+    const words = (pages: number, first: number) => {
+      const all = new Uint32Array(pages * megabyte - 8);
+      for (let page = 0; page < pages; page++) all[page * megabyte] = first + page;
+      return all;
+    };
+    const ahead = { ...options, looksAhead: true };
+    const run = { options, rows: 1, upcoming: [words(3, 256), words(2, 1)] as const };
+    const { got, wanted, lookedUp } = await runProduct(
+      await device(),
+      gemv(ahead),
+      gemvWorkgroups(ahead),
+      run,
+    );
+    expect(got).toBeAllclose(wanted, { ofRange: 1e-5 });
+    expect([...lookedUp!.slice(0, 5)]).toEqual([256 ^ 1, 257 ^ 2, 258, 0, 0]);
+  });
 });

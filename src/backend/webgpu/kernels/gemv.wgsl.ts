@@ -2,6 +2,7 @@ import { foldWorkgroups, type Kernel, type Workgroups } from "../kernel.ts";
 import { declareStaged, inputQuads, quadText, stageInputs } from "./gemv-inputs.ts";
 import { type GemvOptions, type GemvPlan, plan } from "./gemv-plan.ts";
 import { decodeText, excess, multiplyChunk } from "./gemv-weights.ts";
+import { lookAheadBindings, lookAheadText, lookedUpText } from "./look-ahead.ts";
 import {
   declare,
   epilogueKey,
@@ -28,7 +29,8 @@ export function gemvWorkgroups(options: GemvOptions): Workgroups {
  * Bindings: see `productBindings`. Input rows must lie at multiples of 4 elements (first and stride) unless
  * `scalarInput`; K must then be a multiple of 4. The uniform's rows: 1 to `rows`. Any subgroup size.
  *
- * With `normalise` the input is `RmsNorm`ed on the way: its weight f32 `[K, 1]` is bound after weight and scales.
+ * With `normalise` the input is `RmsNorm`ed on the way: its weight f32 `[K, 1]` is bound after weight and scales. With
+ * `looksAhead` `lookAheadBindings` come before the sizes.
  */
 export function gemv(options: GemvOptions): Kernel {
   const o = plan(options);
@@ -38,6 +40,7 @@ export function gemv(options: GemvOptions): Kernel {
     input: floats,
     weight: `array<${vector}>`,
     norm: o.normalise && floats,
+    extra: o.looksAhead ? lookAheadBindings : [],
   });
   return {
     key: [
@@ -45,6 +48,7 @@ export function gemv(options: GemvOptions): Kernel {
       `t${o.threads} o${o.together} w${o.words} u${o.unroll} ${o.decode}${o.staged ? " staged" : ""}`,
       o.normalise ? `norm${o.normalise.epsilon}` : "",
       o.scalarInput ? "scalar" : "",
+      o.looksAhead ? "ahead" : "",
     ].join(" "),
     code: `enable subgroups;
 ${productSizesText}
@@ -55,6 +59,9 @@ ${body(o)}`,
     features: ["subgroups"],
   };
 }
+
+/** Its number. */
+const workgroup = "(group.x + group.y * groups.x)";
 
 function body(o: GemvPlan): string {
   const { columns, outputs, rows, threads, together, unroll, gated, paddedColumns, chunk, chunks, round } = o;
@@ -83,6 +90,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     @builtin(local_invocation_index) thread: u32, @builtin(subgroup_invocation_id) lane: u32,
     @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32) {
   let firstOutput = (group.x + group.y * groups.x) * ${together}u;
+  ${o.looksAhead ? lookAheadText(workgroup) : ""}
   if (firstOutput >= ${outputs}u) { return; }
   ${lines(together, (r) => `let row${r} = ${outputs % together === 0 ? `firstOutput + ${r}u` : `min(firstOutput + ${r}u, ${outputs - 1}u)`};`)}
   ${lines(rows, (n) => `let start${n} = ${rows === 1 ? "sizes.inputFirst" : `sizes.inputFirst + min(${n}u, sizes.rows - 1u) * sizes.inputStride`};`)}
@@ -111,5 +119,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   ${o.format === "int8" ? weights.map((_, w) => `value${w} *= ${gated ? ["gateScales", "upScales"][w] : "scales"}[m];`).join("\n  ") : ""}
   let value = ${gated ? "silu(value0) * value1" : "finish(n, m, value0, before)"};
   output[sizes.outputFirst + n * sizes.outputStride + sizes.firstRow + m] = value;
+  ${o.looksAhead ? lookedUpText(workgroup) : ""}
 }`;
 }

@@ -88,6 +88,8 @@ export function productBindings(
     status?: boolean;
     /** Of what the epilogue reads, and of int8's scales: "f32" or, four at once, "vec4f". */
     element?: "f32" | "vec4f";
+    /** Before the sizes. */
+    extra?: readonly Declared[];
   },
 ): Declared[] {
   const { element = "f32" } = types;
@@ -107,6 +109,7 @@ export function productBindings(
     ...(epilogue.table ? [read("table", `array<${element}>`)] : []),
     ["output", "write", types.output ?? "array<f32>"],
     ...(types.status ? [["status", "write", "atomic<u32>"] as const] : []),
+    ...(types.extra ?? []),
     ["sizes", "uniform", "Sizes"],
   ];
 }

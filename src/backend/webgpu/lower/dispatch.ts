@@ -38,6 +38,8 @@ export interface Lowering {
   readonly portable: boolean;
   /** Whether operands may be rounded to f16 for the device's matrix units. */
   readonly mayRound: boolean;
+  /** Whether there are so many weights that products look up the pages of those that come next: see look-ahead.ts. */
+  readonly looksAhead: boolean;
   place(tensor: Tensor): Place;
   /** Whether a tensor is kept in f16, two a u32, the first low. Otherwise as the graph says. */
   isHalf(tensor: Tensor): boolean;

@@ -1,4 +1,11 @@
-import { type Operation, type RmsNorm, type Rotary, readsOf } from "../../../graph/operations.ts";
+import {
+  type GatedMatmul,
+  type Matmul,
+  type Operation,
+  type RmsNorm,
+  type Rotary,
+  readsOf,
+} from "../../../graph/operations.ts";
 import type { Graph } from "../../../graph/recorder.ts";
 import type { Storage } from "../../../graph/tensor.ts";
 import { canTurn, lowerAttention, lowerPagedAttention } from "./attention.ts";
@@ -29,13 +36,30 @@ export function lowerOperations(
         return;
       }
     }
-    each(lower(operation, on, left));
+    each(lower(operation, on, left, following(operations, i)));
     left = undefined;
   });
 }
 
-/** The dispatches that compute an operation. @param left what makes its input, and was left to it */
-function lower(operation: Operation, on: Lowering, left: RmsNorm | Rotary | undefined): Dispatch[] {
+/** The next product. */
+function following(operations: readonly Operation[], i: number): Matmul | GatedMatmul | undefined {
+  for (const operation of operations.slice(i + 1)) {
+    if (operation.kind === "matmul" || operation.kind === "gatedMatmul") return operation;
+  }
+  return undefined;
+}
+
+/**
+ * The dispatches that compute an operation.
+ * @param left what makes its input, and was left to it
+ * @param next the product that comes after it
+ */
+function lower(
+  operation: Operation,
+  on: Lowering,
+  left: RmsNorm | Rotary | undefined,
+  next: Matmul | GatedMatmul | undefined,
+): Dispatch[] {
   const norm = left?.kind === "rmsNorm" ? left : undefined;
   switch (operation.kind) {
     case "embed":
@@ -47,9 +71,9 @@ function lower(operation: Operation, on: Lowering, left: RmsNorm | Rotary | unde
     case "patches":
       return lowerPatches(operation, on);
     case "matmul":
-      return lowerMatmul(operation, on, norm);
+      return lowerMatmul(operation, on, norm, next);
     case "gatedMatmul":
-      return lowerGatedMatmul(operation, on, norm);
+      return lowerGatedMatmul(operation, on, norm, next);
     case "layerNorm":
     case "rmsNorm":
       return lowerNorm(operation, on);

@@ -20,6 +20,8 @@ import type { Choice, Variant } from "./variant.ts";
 export interface ProductCall {
   /** What makes the input, where that may be part of the product. */
   readonly norm?: RmsNorm;
+  /** The two weights whose pages `gemv` looks up, or none. */
+  readonly upcoming: readonly Place[];
   readonly input: Tensor;
   readonly output: Tensor;
   /** Values, then scales. */
@@ -52,7 +54,8 @@ export function productVariants(options: ProductOptions, call: ProductCall, on: 
   const after = (variant: Variant): Variant =>
     norm ? { ...variant, build: () => [...plainNorm(norm, on), ...variant.build()] } : variant;
   const kept = `${on.isHalf(call.input) ? "from f16 " : ""}${on.isHalf(call.output) ? "to f16 " : ""}`;
-  const name = `product ${columns}x${outputs} ${format} ${epilogueKey(options)} ${kept}rows ${bucket}`;
+  const ahead = call.upcoming.length > 0 && rows <= mostGemvRows ? " looking ahead" : "";
+  const name = `product ${columns}x${outputs} ${format} ${epilogueKey(options)} ${kept}rows ${bucket}${ahead}`;
   return {
     name: norm ? `norm and ${name}` : name,
     output: on.place(call.output),
@@ -77,10 +80,10 @@ function plain(options: ProductOptions, call: ProductCall, on: Lowering): Dispat
 /** Few rows, at the speed of memory. */
 function gemvVariants(options: ProductOptions, call: ProductCall, on: Lowering): Variant[] {
   const places = [on.place(call.input), ...call.weights, ...call.after, on.place(call.output)];
-  return fewRows(options, call.input, on).map(({ name, rounds, make }) => ({
+  return fewRows(options, call, call.input, on).map(({ name, rounds, make }) => ({
     name,
     rounds,
-    build: () => [{ ...make(), places, sizes: call.sizes }],
+    build: () => [{ ...make(places), sizes: call.sizes }],
   }));
 }
 
@@ -93,10 +96,10 @@ function fusedVariants(options: ProductOptions, call: ProductCall, norm: RmsNorm
   const [rows, , , ...rest] = call.sizes;
   const places = [on.place(input), ...call.weights, on.vector(weight), ...call.after, output];
   const sizes = [rows, ...strides(input), ...rest];
-  return fewRows(options, input, on).map(({ name, rounds, make }) => ({
+  return fewRows(options, call, input, on).map(({ name, rounds, make }) => ({
     name: `${name} with norm`,
     rounds,
-    build: () => [{ ...make({ epsilon }), places, sizes }],
+    build: () => [{ ...make(places, { epsilon }), sizes }],
   }));
 }
 
@@ -104,20 +107,30 @@ function fusedVariants(options: ProductOptions, call: ProductCall, norm: RmsNorm
 interface FewRows {
   readonly name: string;
   readonly rounds: boolean;
-  make(normalise?: { readonly epsilon: number }): Pick<Dispatch, "kernel" | "workgroups">;
+  make(places: readonly Place[], normalise?: { readonly epsilon: number }): Omit<Dispatch, "sizes">;
 }
 
-function fewRows(options: ProductOptions, input: Tensor, on: Lowering): FewRows[] {
+function fewRows(options: ProductOptions, { upcoming }: ProductCall, input: Tensor, on: Lowering): FewRows[] {
   const most = on.device.isSoftware ? 1 : mostGemvRows;
   if (input.rows > most || on.portable || !on.device.features.has("subgroups")) return [];
   const rows = powerOfTwo(input.rows);
+  const { maxStorageBuffersPerShaderStage } = on.device.limits;
   const scalarInput = !isAligned(input, options.columns);
   const gemvWith = (sharing: Sharing): FewRows => {
     const o = { ...options, rows, scalarInput, ...sharing };
     return {
       name: sharingName("gemv", sharing),
       rounds: false,
-      make: (normalise) => ({ kernel: gemvOf({ ...o, normalise }), workgroups: gemvWorkgroups(o) }),
+      make(places, normalise) {
+        const workgroups = gemvWorkgroups(o);
+        const [x, y] = workgroups;
+        const ahead = upcoming.length > 0 ? [...upcoming, on.scratch(x * y * 4)] : [];
+        const looksAhead =
+          ahead.length > 0 && places.length + ahead.length <= maxStorageBuffersPerShaderStage;
+        return looksAhead
+          ? { kernel: gemvOf({ ...o, normalise, looksAhead }), places: [...places, ...ahead], workgroups }
+          : { kernel: gemvOf({ ...o, normalise }), places, workgroups };
+      },
     };
   };
   if (on.device.isSoftware) return [{ ...gemvWith({ threads: 32 }), name: "gemv" }];
@@ -143,7 +156,11 @@ function dotWith(options: Omit<DotGemvOptions, "lanes">, on: Lowering): FewRows[
     {
       name: sharingName("dot", { threads, together, unroll }),
       rounds: true,
-      make: (normalise) => ({ kernel: dotGemvOf({ ...o, normalise }), workgroups: dotGemvWorkgroups(o) }),
+      make: (places, normalise) => ({
+        kernel: dotGemvOf({ ...o, normalise }),
+        places,
+        workgroups: dotGemvWorkgroups(o),
+      }),
     },
   ];
 }

@@ -20,8 +20,17 @@ export function canFuse(norm: Operation, next: Operation, readers: number, on: L
   );
 }
 
-/** A product for each part of the weight: each makes columns of the output. @param norm what makes its input */
-export function lowerMatmul(operation: Matmul, on: Lowering, norm?: RmsNorm): Dispatch[] {
+/**
+ * A product for each part of the weight: each makes columns of the output.
+ * @param norm what makes its input
+ * @param next the product that comes after it
+ */
+export function lowerMatmul(
+  operation: Matmul,
+  on: Lowering,
+  norm?: RmsNorm,
+  next?: Matmul | GatedMatmul,
+): Dispatch[] {
   const { input, activation, residual, output } = operation;
   const weight = on.weight(operation.weight);
   const { bias, scale, table } = operation;
@@ -38,6 +47,7 @@ export function lowerMatmul(operation: Matmul, on: Lowering, norm?: RmsNorm): Di
       { columns, outputs: part.rows, format, epilogue },
       {
         norm,
+        upcoming: upcomingOf(next, on),
         input,
         output,
         weights: weightPlaces([part]),
@@ -54,6 +64,7 @@ export function lowerGatedMatmul(
   { input, gate, up, output }: GatedMatmul,
   on: Lowering,
   norm?: RmsNorm,
+  next?: Matmul | GatedMatmul,
 ): Dispatch[] {
   const gates = on.weight(gate);
   const ups = on.weight(up);
@@ -64,6 +75,7 @@ export function lowerGatedMatmul(
       { columns, outputs: part.rows, format, gated: true },
       {
         norm,
+        upcoming: upcomingOf(next, on),
         input,
         output,
         weights: weightPlaces([part, ups.parts[i]]),
@@ -77,6 +89,13 @@ export function lowerGatedMatmul(
 
 function lowerProduct(options: ProductOptions, call: ProductCall, on: Lowering): Dispatch[] {
   return on.choose(productVariants(options, call, on));
+}
+
+/** The values of the next weights, where their pages are to be looked up ahead. */
+function upcomingOf(next: Matmul | GatedMatmul | undefined, on: Lowering): readonly Place[] {
+  if (!on.looksAhead || !next) return [];
+  const weights = next.kind === "matmul" ? [next.weight, next.weight] : [next.gate, next.up];
+  return weights.map((weight) => inBuffer(on.weight(weight).parts[0].values));
 }
 
 /** Two weights that one kernel reads side by side lie alike: they have the same sizes and come from one checkpoint. */
