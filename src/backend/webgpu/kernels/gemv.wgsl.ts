@@ -12,7 +12,7 @@ import {
   productSizesText,
   range,
 } from "./product.ts";
-import { lines } from "./wgsl.ts";
+import { lines, workgroupNumber } from "./wgsl.ts";
 
 export function gemvWorkgroups(options: GemvOptions): Workgroups {
   return foldWorkgroups(Math.ceil(options.outputs / plan(options).together));
@@ -60,9 +60,6 @@ ${body(o)}`,
   };
 }
 
-/** Its number. */
-const workgroup = "(group.x + group.y * groups.x)";
-
 function body(o: GemvPlan): string {
   const { columns, outputs, rows, threads, together, unroll, gated, paddedColumns, chunk, chunks, round } = o;
   const weights = gated ? ["gate", "up"] : ["weight"];
@@ -90,7 +87,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     @builtin(local_invocation_index) thread: u32, @builtin(subgroup_invocation_id) lane: u32,
     @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32) {
   let firstOutput = (group.x + group.y * groups.x) * ${together}u;
-  ${o.looksAhead ? lookAheadText(workgroup) : ""}
+  ${o.looksAhead ? lookAheadText(workgroupNumber) : ""}
   if (firstOutput >= ${outputs}u) { return; }
   ${lines(together, (r) => `let row${r} = ${outputs % together === 0 ? `firstOutput + ${r}u` : `min(firstOutput + ${r}u, ${outputs - 1}u)`};`)}
   ${lines(rows, (n) => `let start${n} = ${rows === 1 ? "sizes.inputFirst" : `sizes.inputFirst + min(${n}u, sizes.rows - 1u) * sizes.inputStride`};`)}
@@ -119,6 +116,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   ${o.format === "int8" ? weights.map((_, w) => `value${w} *= ${gated ? ["gateScales", "upScales"][w] : "scales"}[m];`).join("\n  ") : ""}
   let value = ${gated ? "silu(value0) * value1" : "finish(n, m, value0, before)"};
   output[sizes.outputFirst + n * sizes.outputStride + sizes.firstRow + m] = value;
-  ${o.looksAhead ? lookedUpText(workgroup) : ""}
+  ${o.looksAhead ? lookedUpText(workgroupNumber) : ""}
 }`;
 }

@@ -50,9 +50,29 @@ fn whole(h: u32) -> f32 {
 }`;
 }
 
+/** Puts quarter `c` of head `h`, whose weighted `sum`, maximum and total are known, into the output or this split's part. */
+export function mergedText(
+  { half, heads }: Pick<MergeOptions, "half" | "heads">,
+  columns: number,
+  { most, whole }: { readonly most: string; readonly whole: string },
+): string {
+  return `let head = firstHead + h;
+  ${half ? "{" : "if (sizes.splits == 1u) {"}
+    output[token * (sizes.outputStride / 4u) + head * ${columns}u + c] = written(sum / ${whole});
+  }${
+    half
+      ? ""
+      : ` else {
+    let at = ((token * ${heads}u + head) * sizes.splits + split) * ${columns + 1}u;
+    partial[at + c] = sum;
+    if (c == 0u) { partial[at + ${columns}u] = vec4f(${most}, ${whole}, 0.0, 0.0); }
+  }`
+  }`;
+}
+
 /** Adds up what all groups of a workgroup have: `largest_H`, `total_H` and `o_H_J`; writes the output, or this split's part. */
 export function mergeText(options: MergeOptions, { pieces, columns, column }: Rows): string {
-  const { lanes, width, threads, together, half, heads } = options;
+  const { lanes, width, threads, together } = options;
   const blocks = threads / width;
   const atOnce = headsAtOnce(options);
   const rounds = Math.ceil(together / atOnce);
@@ -89,18 +109,7 @@ for (var i = thread; i < ${count * columns}u; i += ${threads}u) {
   let c = i % ${columns}u;
   var sum = vec4f(0.0);
   for (var b = 0u; b < ${blocks}u; b++) { sum += sums[((h - ${first}u) * ${blocks}u + b) * ${columns}u + c]; }
-  let head = firstHead + h;
-  ${half ? "{" : "if (sizes.splits == 1u) {"}
-    output[token * (sizes.outputStride / 4u) + head * ${columns}u + c] = written(sum / whole(h));
-  }${
-    half
-      ? ""
-      : ` else {
-    let at = ((token * ${heads}u + head) * sizes.splits + split) * ${columns + 1}u;
-    partial[at + c] = sum;
-    if (c == 0u) { partial[at + ${columns}u] = vec4f(most(h), whole(h), 0.0, 0.0); }
-  }`
-  }
+  ${mergedText(options, columns, { most: "most(h)", whole: "whole(h)" })}
 }
 }`;
   return `${shuffled}

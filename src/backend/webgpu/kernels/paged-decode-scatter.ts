@@ -1,5 +1,6 @@
-import type { MergeOptions } from "./paged-decode-merge.ts";
+import { type MergeOptions, mergedText } from "./paged-decode-merge.ts";
 import type { Rows } from "./paged-decode-rows.ts";
+import { range } from "./product.ts";
 import { lines } from "./wgsl.ts";
 
 /**
@@ -115,7 +116,7 @@ var<workgroup> states: array<vec2f, ${blocks * together}>;`;
 
 /** Adds up what a workgroup has: `largest`, `total` and `o_H_J`; writes the output, or this split's part. */
 export function scatterMerge(options: MergeOptions, rows: Rows): string {
-  const { width, threads, together, half, heads } = options;
+  const { width, threads, together } = options;
   const { columns } = rows;
   const blocks = threads / width;
   return `${acrossRows(headBits(together), width, (bit) => `total += subgroupShuffleXor(total, ${bit}u);`).join("\n")}
@@ -138,18 +139,7 @@ for (var i = thread; i < ${together * columns}u; i += ${threads}u) {
   var sum = vec4f(0.0);
   var whole = 0.0;
   ${lines(blocks, (b) => `{ let factor = exp2(state${b}.x - top); sum += sum${b} * factor; whole += state${b}.y * factor; }`)}
-  let head = firstHead + h;
-  ${half ? "{" : "if (sizes.splits == 1u) {"}
-    output[token * (sizes.outputStride / 4u) + head * ${columns}u + c] = written(sum / whole);
-  }${
-    half
-      ? ""
-      : ` else {
-    let at = ((token * ${heads}u + head) * sizes.splits + split) * ${columns + 1}u;
-    partial[at + c] = sum;
-    if (c == 0u) { partial[at + ${columns}u] = vec4f(top, whole, 0.0, 0.0); }
-  }`
-  }
+  ${mergedText(options, columns, { most: "top", whole: "whole" })}
 }`;
 }
 
@@ -200,8 +190,4 @@ function handOn(name: string, [low, high]: readonly [string, string], odd: strin
 /** A line for each bit of a lane's number that does not tell heads apart. */
 function acrossRows(bits: number, width: number, line: (bit: number) => string): string[] {
   return range(Math.log2(width) - bits).map((i) => line(1 << (bits + i)));
-}
-
-function range(count: number): number[] {
-  return Array.from({ length: count }, (_, i) => i);
 }

@@ -38,7 +38,7 @@ const roundsOf = ({ headSize, together, threads }: TurningOptions) => {
   return { pairs, rounds: Math.ceil(pairs / threads) };
 };
 
-/** Reads queries and angles: a quarter and its row of the other half for each invocation. */
+/** Reads queries and angles: a quarter and its fellow of the other half for each invocation. */
 export function queryReads(options: TurningOptions): string {
   const half = options.headSize / 8;
   const { pairs, rounds } = roundsOf(options);

@@ -1,3 +1,4 @@
+import { range } from "./product.ts";
 import { lines } from "./wgsl.ts";
 
 /**
@@ -27,8 +28,6 @@ export interface PortableFlashParts {
   /** Stores the vec4f `value` at quarter i. */
   readonly store: (i: string, value: string) => string;
 }
-
-const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
 export const portableThreads = 64;
 
