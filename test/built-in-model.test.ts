@@ -1,24 +1,9 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type BatchItem, InternVL, loadImage } from "../src/index.ts";
+import { InternVL } from "../src/index.ts";
+import { ask, conversation, folder, maxNewTokens, type Sample, samples } from "./support/demo-samples.ts";
 
-/** Held-out pictures beside the built-in model, with what is to be answered. */
-const folder = new URL("../models/demo/samples/", import.meta.url).pathname;
 const photos = new URL("../examples/photos/", import.meta.url).pathname;
-
-interface Sample {
-  skill: string;
-  question: string;
-  answer: string;
-  image?: string;
-  images?: string[];
-  frames?: string[];
-  maxTiles?: number;
-}
-
-const maxNewTokens = 100;
-
-const samples = JSON.parse(readFileSync(`${folder}questions.json`, "utf8")) as Sample[];
 
 /**
  * How many of a skill's samples must be right: of four, of eight forms and pairs, of six short questions in Chinese. They are the same in every run, so
@@ -128,20 +113,3 @@ describe("the built-in model", () => {
     expect(text).toBe(other.answer);
   }, 120_000);
 });
-
-async function ask(model: InternVL, sample: Sample): Promise<string> {
-  const { question, ...options } = await conversation(sample);
-  return (await model.chat(question, options)).text;
-}
-
-/** A sample as the product takes it; two pictures stand in front of the question under the published names. */
-async function conversation(sample: Sample): Promise<BatchItem> {
-  const { question, image, images, frames, maxTiles } = sample;
-  if (frames) {
-    const video = await Promise.all(frames.map((name) => loadImage(folder + name)));
-    return { question, maxNewTokens, video };
-  }
-  const marks = images?.map((_, i) => `Image-${i + 1}: <image>\n`).join("") ?? "";
-  const paths = (images ?? (image ? [image] : [])).map((name) => folder + name);
-  return { question: marks + question, maxNewTokens, maxTiles, images: paths };
-}
