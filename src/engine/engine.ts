@@ -9,7 +9,7 @@ import { OneAtATime, TimeSlices } from "../turn.ts";
 import { buildBatch } from "./batch.ts";
 import { FeatureCache } from "./features.ts";
 import { type GenerationRequest, type GenerationResult, Job } from "./job.ts";
-import type { Prompt } from "./prompt.ts";
+import type { FeatureBlock, Prompt } from "./prompt.ts";
 import { PromptFeatures } from "./prompt-features.ts";
 import { type Pick, Sequence } from "./sequence.ts";
 import { SequenceMemory } from "./sequence-memory.ts";
@@ -184,9 +184,14 @@ export class Engine {
 
   /** Encodes as many tiles as the device takes at once, of the first job that waits for some. Undefined if none does. */
   async #encodeNext(): Promise<{ readonly done: Promise<void> } | undefined> {
-    const job = this.#jobs.find((each) => each.started && missingBlocks(each).length > 0);
-    if (!job) return undefined;
-    const waiting = missingBlocks(job);
+    for (const job of this.#jobs) {
+      const waiting = job.started ? missingBlocks(job) : [];
+      if (waiting.length > 0) return this.#encode(job, waiting);
+    }
+    return undefined;
+  }
+
+  async #encode(job: Job, waiting: readonly FeatureBlock[]): Promise<{ readonly done: Promise<void> }> {
     const some = waiting.slice(0, this.#tiles.atOnce);
     const { signal, onProgress, prompt } = job.request;
     const since = performance.now();

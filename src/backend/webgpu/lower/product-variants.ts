@@ -3,6 +3,7 @@ import type { Tensor } from "../../../graph/tensor.ts";
 import { convertInput, convertInputWorkgroups } from "../kernels/convert-input.wgsl.ts";
 import { type DotGemvOptions, dotGemv, dotGemvBytes, dotGemvWorkgroups } from "../kernels/dot-gemv.wgsl.ts";
 import { gemv, gemvWorkgroups } from "../kernels/gemv.wgsl.ts";
+import { lookAheadBindings } from "../kernels/look-ahead.ts";
 import { matrixGemm, matrixGemmWorkgroups } from "../kernels/matrix-gemm.wgsl.ts";
 import type { Tile } from "../kernels/matrix-gemm-plan.ts";
 import { padInput, padInputWorkgroups } from "../kernels/pad-input.wgsl.ts";
@@ -124,12 +125,12 @@ function fewRows(options: ProductOptions, { upcoming }: ProductCall, input: Tens
       make(places, normalise) {
         const workgroups = gemvWorkgroups(o);
         const [x, y] = workgroups;
-        const ahead = upcoming.length > 0 ? [...upcoming, on.scratch(x * y * 4)] : [];
-        const looksAhead =
-          ahead.length > 0 && places.length + ahead.length <= maxStorageBuffersPerShaderStage;
-        return looksAhead
-          ? { kernel: gemvOf({ ...o, normalise, looksAhead }), places: [...places, ...ahead], workgroups }
-          : { kernel: gemvOf({ ...o, normalise }), places, workgroups };
+        const bound = places.length + lookAheadBindings.length;
+        if (upcoming.length === 0 || bound > maxStorageBuffersPerShaderStage)
+          return { kernel: gemvOf({ ...o, normalise }), places, workgroups };
+        const ahead = [...upcoming, on.scratch(x * y * 4)];
+        const kernel = gemvOf({ ...o, normalise, looksAhead: true });
+        return { kernel, places: [...places, ...ahead], workgroups };
       },
     };
   };
