@@ -10,9 +10,7 @@ import { cacheType, pageBytes, WebGpuCache } from "./cache.ts";
 import { Choices } from "./choices.ts";
 import { narrowToHalf, quantiseWeight } from "./convert.ts";
 import type { WebGpuDevice } from "./device.ts";
-import { statusStride } from "./encoded.ts";
-import { statusWords } from "./lower/dispatch.ts";
-import { Arena, DeviceMemory, usage } from "./memory.ts";
+import { Arena, DeviceMemory } from "./memory.ts";
 import { KernelRunner } from "./once.ts";
 import { Patience } from "./patience.ts";
 import { Pipelines } from "./pipelines.ts";
@@ -32,7 +30,6 @@ export class WebGpuBackend implements Backend {
   readonly memory: DeviceMemory;
   readonly pipelines: Pipelines;
   readonly arena: Arena;
-  readonly status: GPUBuffer;
   readonly choices: Choices;
   readonly runner: KernelRunner;
   /** Whose turn it is to submit: a run submits all its parts before the next does. */
@@ -55,9 +52,6 @@ export class WebGpuBackend implements Backend {
     this.arena = new Arena(this.memory);
     this.choices = new Choices(device);
     this.runner = new KernelRunner(device, this.memory, this.pipelines);
-    const statusBytes = statusStride * Object.keys(statusWords).length;
-    const flags = usage.storage | usage.copySource | usage.copyTarget;
-    this.status = this.memory.allocate("status", statusBytes, flags);
   }
 
   async loadWeights(

@@ -1,4 +1,5 @@
 import type { WebGpuDevice } from "./device.ts";
+import { statusStride } from "./layout.ts";
 import type { Dispatch, Place, SizeWord } from "./lower/dispatch.ts";
 import { alignUp, bindingAlignment, type DeviceMemory, usage } from "./memory.ts";
 import type { Pipeline, Pipelines } from "./pipelines.ts";
@@ -6,7 +7,6 @@ import type { Pipeline, Pipelines } from "./pipelines.ts";
 /** What bindings of dispatches point at, besides weights. */
 export interface Surroundings {
   readonly arena: GPUBuffer;
-  readonly status: GPUBuffer;
   /** Keys and values of each layer. */
   readonly cache: { readonly keys: readonly GPUBuffer[]; readonly values: readonly GPUBuffer[] } | undefined;
 }
@@ -17,9 +17,6 @@ interface Ready {
   /** Offset of its sizes in the buffer of all. */
   readonly sizes: number;
 }
-
-/** Words of the device's that a status word has for itself. */
-export const statusStride = bindingAlignment;
 
 /** Dispatches compiled, with the sizes of all of them in one buffer. */
 export class CompiledDispatches {
@@ -102,14 +99,14 @@ export class CompiledDispatches {
   }
 }
 
-function resourceOf(place: Place, { arena, status, cache }: Surroundings): GPUBufferBinding {
+function resourceOf(place: Place, { arena, cache }: Surroundings): GPUBufferBinding {
   switch (place.in) {
     case "arena":
       return { buffer: arena, offset: place.offset, size: alignUp(place.bytes) };
     case "buffer":
       return { buffer: place.buffer };
     case "status":
-      return { buffer: status, offset: place.word * statusStride, size: 4 };
+      return { buffer: arena, offset: place.word * statusStride, size: 4 };
     case "cache":
       return { buffer: cache![place.part][place.layer] };
   }

@@ -5,9 +5,9 @@ import type { Storage } from "../../graph/tensor.ts";
 import type { Outputs } from "../backend.ts";
 import type { WebGpuBackend } from "./backend.ts";
 import type { WebGpuCache } from "./cache.ts";
-import { type CompiledDispatches, type Surroundings, statusStride } from "./encoded.ts";
-import { type ProgramLayout, storageBytes } from "./layout.ts";
-import { statusWords } from "./lower/dispatch.ts";
+import type { CompiledDispatches, Surroundings } from "./encoded.ts";
+import { type ProgramLayout, statusStride, storageBytes } from "./layout.ts";
+import { type StatusWord, statusWords } from "./lower/dispatch.ts";
 import { alignUp, usage } from "./memory.ts";
 import { PassTimer } from "./pass-timer.ts";
 
@@ -67,9 +67,11 @@ export class Recording {
     this.#bytes = bytes;
     const most = submissionFlops[backend.device.hasMatrixUnits ? "withMatrixUnits" : "without"];
     this.#cuts = submissionCuts(graph.operations, most);
-    let end = statusBytes;
+    let end = layout.reportedBytes;
     const read = [...graph.outputs].filter(([name]) => !graph.staying.has(name));
     this.#outputs = read.map(([name, { storage }]) => {
+      const from = layout.offsets.get(storage.id)!;
+      if (from < layout.reportedBytes) return { name, storage, offset: from };
       const offset = end;
       end += alignUp(storageBytes(storage), 4);
       return { name, storage, offset };
@@ -107,15 +109,15 @@ export class Recording {
       const bytes = readback.getMappedRange();
       // The null device computes nothing: what it gives back means nothing.
       const computed = !this.#backend.device.settings.nullDevice;
-      const status = new Uint32Array(bytes, 0, statusBytes / 4);
+      const status = (word: StatusWord) => new Uint32Array(bytes, word * statusStride, 1)[0];
       const outputs = this.#outputs.map(({ name, storage, offset }) => {
         const array = storage.type === "u32" ? Uint32Array : Float32Array;
         return [name, new array(bytes, offset, storage.rows * storage.columns).slice()] as const;
       });
       return {
         outputs: Object.fromEntries(outputs),
-        badId: computed && status[statusWords.badId] !== 0,
-        overflow: computed && status[statusWords.overflow] !== 0,
+        badId: computed && status(statusWords.badId) !== 0,
+        overflow: computed && status(statusWords.overflow) !== 0,
         times: this.#timer?.milliseconds(bytes, this.#timesAt),
       };
     } finally {
@@ -137,9 +139,9 @@ export class Recording {
   }
 
   #encode(cache: WebGpuCache | undefined): Encoded {
-    const { device, arena, status, memory, timing } = this.#backend;
+    const { device, arena, memory, timing } = this.#backend;
     if (this.#groups?.generation !== arena.generation || this.#groups.around.cache !== cache) {
-      const around = { arena: arena.reserve(this.#bytes), status, cache };
+      const around = { arena: arena.reserve(this.#bytes), cache };
       this.#groups = { groups: this.#compiled.bind(around), around, generation: arena.generation };
     }
     const { around, generation } = this.#groups;
@@ -149,7 +151,6 @@ export class Recording {
       const from = this.#cuts[i];
       const last = i === this.#cuts.length - 2;
       const encoder = device.gpu.createCommandEncoder();
-      if (i === 0) encoder.clearBuffer(around.status);
       if (this.#timer && timing === "operations") {
         for (let operation = from; operation < to; operation++) {
           this.#pass(encoder, operation, operation + 1, this.#timer.passOf(operation));
@@ -168,19 +169,17 @@ export class Recording {
     pass.end();
   }
 
-  #copyOut(encoder: GPUCommandEncoder, { arena, status }: Surroundings, readback: GPUBuffer): void {
+  #copyOut(encoder: GPUCommandEncoder, { arena }: Surroundings, readback: GPUBuffer): void {
     this.#timer?.resolve(encoder, readback, this.#timesAt);
-    for (const word of Object.values(statusWords)) {
-      encoder.copyBufferToBuffer(status, word * statusStride, readback, word * 4, 4);
-    }
+    const { offsets, reportedBytes } = this.#layout;
+    encoder.copyBufferToBuffer(arena, 0, readback, 0, reportedBytes);
     for (const { storage, offset } of this.#outputs) {
-      const from = this.#layout.offsets.get(storage.id)!;
+      if (offset < reportedBytes) continue;
+      const from = offsets.get(storage.id)!;
       encoder.copyBufferToBuffer(arena, from, readback, offset, alignUp(storageBytes(storage), 4));
     }
   }
 }
-
-const statusBytes = 4 * Object.keys(statusWords).length;
 
 function submissionCuts(operations: readonly Operation[], most: number): number[] {
   const cuts = [0];

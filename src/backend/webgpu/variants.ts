@@ -141,9 +141,9 @@ export class Trial {
     dispatches: readonly Dispatch[],
     cache: Surroundings["cache"],
   ): Promise<Candidate> {
-    const { device, memory, pipelines, arena, status } = this.#backend;
+    const { device, memory, pipelines, arena } = this.#backend;
     const compiled = await CompiledDispatches.compile(device, memory, pipelines, dispatches);
-    const around = { arena: arena.reserve(this.#arenaBytes), status, cache };
+    const around = { arena: arena.reserve(this.#arenaBytes), cache };
     return { variant, compiled, groups: compiled.bind(around) };
   }
 
@@ -251,7 +251,7 @@ export class Trial {
 
   /** Reads a buffer larger than caches are. */
   async #makeFlush(): Promise<Flush> {
-    const { device, memory, pipelines, arena, status } = this.#backend;
+    const { device, memory, pipelines, arena } = this.#backend;
     const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
     const bytes = Math.min(flushBytes, maxStorageBufferBindingSize, maxBufferSize);
     const buffers = [
@@ -265,7 +265,7 @@ export class Trial {
       workgroups: [limitWorkgroups, 1, 1],
     };
     const compiled = await CompiledDispatches.compile(device, memory, pipelines, [dispatch]);
-    const groups = compiled.bind({ arena: arena.reserve(this.#arenaBytes), status, cache: undefined });
+    const groups = compiled.bind({ arena: arena.reserve(this.#arenaBytes), cache: undefined });
     return { buffers, compiled, groups };
   }
 }
