@@ -77,7 +77,7 @@ export interface ProductCase {
   /** Written over the input's first value. */
   readonly firstValue?: number;
   /** The weights that come next, for a kernel that looks their pages up. */
-  readonly upcoming?: readonly [Uint32Array, Uint32Array];
+  readonly upcoming?: readonly Uint32Array[];
 }
 
 /** A product of random numbers by a kernel, and what the plain backend makes of the same numbers. */

@@ -15,8 +15,8 @@ export interface GemvOptions extends ProductOptions {
   readonly unroll?: number;
   readonly staged?: boolean;
   readonly decode?: Decode;
-  /** Whether pages of the weights that come next are looked up: see look-ahead.ts. */
-  readonly looksAhead?: boolean;
+  /** Of how many weights that come next pages are looked up: see look-ahead.ts. */
+  readonly looksAhead?: number;
 }
 
 /**

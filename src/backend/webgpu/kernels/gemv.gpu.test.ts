@@ -95,8 +95,8 @@ describe.each(await presentAdapters("lavapipe", "SwiftShader"))("gemv on %s", (a
       for (let page = 0; page < pages; page++) all[page * megabyte] = first + page;
       return all;
     };
-    const ahead = { ...options, looksAhead: true };
-    const run = { options, rows: 1, upcoming: [words(3, 256), words(2, 1)] as const };
+    const ahead = { ...options, looksAhead: 3 };
+    const run = { options, rows: 1, upcoming: [words(3, 256), words(2, 1), words(1, 4096)] };
     const { got, wanted, lookedUp } = await runProduct(
       await device(),
       gemv(ahead),
@@ -104,6 +104,6 @@ describe.each(await presentAdapters("lavapipe", "SwiftShader"))("gemv on %s", (a
       run,
     );
     expect(got).toBeAllclose(wanted, { ofRange: 1e-5 });
-    expect([...lookedUp!.slice(0, 5)]).toEqual([256 ^ 1, 257 ^ 2, 258, 0, 0]);
+    expect([...lookedUp!.slice(0, 5)]).toEqual([256 ^ 1 ^ 4096, 257 ^ 2, 258, 0, 0]);
   });
 });

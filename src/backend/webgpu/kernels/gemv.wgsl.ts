@@ -40,7 +40,7 @@ export function gemv(options: GemvOptions): Kernel {
     input: floats,
     weight: `array<${vector}>`,
     norm: o.normalise && floats,
-    extra: o.looksAhead ? lookAheadBindings : [],
+    extra: o.looksAhead ? lookAheadBindings(o.looksAhead) : [],
   });
   return {
     key: [
@@ -48,7 +48,7 @@ export function gemv(options: GemvOptions): Kernel {
       `t${o.threads} o${o.together} w${o.words} u${o.unroll} ${o.decode}${o.staged ? " staged" : ""}`,
       o.normalise ? `norm${o.normalise.epsilon}` : "",
       o.scalarInput ? "scalar" : "",
-      o.looksAhead ? "ahead" : "",
+      o.looksAhead ? `ahead${o.looksAhead}` : "",
     ].join(" "),
     code: `enable subgroups;
 ${productSizesText}
@@ -87,7 +87,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     @builtin(local_invocation_index) thread: u32, @builtin(subgroup_invocation_id) lane: u32,
     @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32) {
   let firstOutput = (group.x + group.y * groups.x) * ${together}u;
-  ${o.looksAhead ? lookAheadText(workgroupNumber) : ""}
+  ${o.looksAhead ? lookAheadText(o.looksAhead, workgroupNumber) : ""}
   if (firstOutput >= ${outputs}u) { return; }
   ${lines(together, (r) => `let row${r} = ${outputs % together === 0 ? `firstOutput + ${r}u` : `min(firstOutput + ${r}u, ${outputs - 1}u)`};`)}
   ${lines(rows, (n) => `let start${n} = ${rows === 1 ? "sizes.inputFirst" : `sizes.inputFirst + min(${n}u, sizes.rows - 1u) * sizes.inputStride`};`)}

@@ -48,11 +48,14 @@ export function addresses(o: TiledOptions): string {
   ].join("\n  ");
 }
 
-/** Starts the loads of a step into a set of registers. Columns from K on are zeros on the left, and read nothing. */
-export function fetch(o: TiledOptions, set: number, step: string): string {
+/**
+ * Starts the loads of a step into a set of registers. Columns from K on are zeros on the left, and read nothing.
+ * @param share of the tile's rows that are needed
+ */
+export function fetch(o: TiledOptions, set: number, step: string, share = 1): string {
   const { perRow, leftItems, rightItems, paddedColumns, steps } = plan(o);
   const exact = o.columns === steps * o.tile.depth;
-  const left = range(Math.ceil(leftItems)).map((i) => {
+  const left = range(Math.ceil(leftItems * share)).map((i) => {
     const item = `let column = ${step} * ${perRow}u + leftColumn${i};`;
     if (o.input === "f16") {
       const last = o.columns / 8;
@@ -104,10 +107,10 @@ function guarded(o: TiledOptions, items: number, i: number, tileItems: number, s
 }
 
 /** Writes a set's left items to workgroup memory as f16, and keeps the largest magnitude seen. */
-export function stageLeft(o: TiledOptions, set: number, base: string): string {
+export function stageLeft(o: TiledOptions, set: number, base: string, share = 1): string {
   const { leftItems, perRow, stride } = plan(o);
   const pairs = columnPairs(o.format);
-  return lines(Math.ceil(leftItems), (i) => {
+  return lines(Math.ceil(leftItems * share), (i) => {
     const name = `l${set}_${i}`;
     const float = (c: number) => `${name}${c < 4 ? "a" : "b"}.${"xyzw"[c % 4]}`;
     const half = (c: number, high: boolean) => {

@@ -49,13 +49,17 @@ export function plan(o: TiledOptions) {
   const threads = tile.down * tile.across * tile.along * 32;
   const perRow = tile.depth / 8; // vec4u of eight f16 in a row of a step
   const { paddedColumns } = weightLayout(o.outputs, o.columns, o.format);
+  const fragmentsDown = tile.rows / tile.down / 16;
+  const leftItems = (tile.rows * perRow) / threads;
   return {
     threads,
     perRow,
     stride: perRow + 1, // an odd number of 16 bytes keeps the rows of a fragment in different banks
-    fragmentsDown: tile.rows / tile.down / 16,
+    fragmentsDown,
     fragmentsAcross: tile.outputs / tile.across / 16,
-    leftItems: (tile.rows * perRow) / threads,
+    leftItems,
+    /** Whether a tile of which no more than the upper half is inside can be left at that. */
+    halves: fragmentsDown % 2 === 0 && leftItems % 2 === 0,
     rightItems: (tile.outputs * perRow) / threads,
     paddedColumns,
     steps: Math.ceil(paddedColumns / tile.depth),

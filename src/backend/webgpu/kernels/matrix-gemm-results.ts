@@ -35,7 +35,7 @@ interface Strip {
 /** Adds up the scratch's strip, finishes it and writes what lies inside the output. */
 export function writeStrip(o: TiledOptions, { i, strip, together, stride, base }: Strip): string {
   const { tile, gated = false } = o;
-  const { threads, fragmentsDown, tileColumns } = plan(o);
+  const { threads, tileColumns } = plan(o);
   const wide = gated ? 16 : together * 16;
   const elements = tile.down * tile.across * 16 * wide;
   const scaled = (value: string, scales: string) => (o.format === "int8" ? `${value} * ${scales}[m]` : value);
@@ -48,7 +48,7 @@ export function writeStrip(o: TiledOptions, { i, strip, together, stride, base }
     let part = e / ${16 * wide}u;
     let row = e / ${wide}u % 16u;
     let column = e % ${wide}u;
-    let n = firstRow + part % ${tile.down}u * ${fragmentsDown * 16}u + ${i * 16}u + row;
+    let n = firstRow + part % ${tile.down}u * 16u + ${i * tile.down * 16}u + row;
     let m = firstColumn + part / ${tile.down}u * ${tileColumns / tile.across}u + ${strip * wide}u + column;
     if (n < sizes.rows && m < ${o.outputs}u) {
       output[sizes.outputFirst + n * sizes.outputStride + sizes.firstRow + m] = ${value};
@@ -62,7 +62,7 @@ export function writeStrip(o: TiledOptions, { i, strip, together, stride, base }
  */
 export function writeWideStrip(o: TiledOptions, { i, strip, together, stride, base }: Strip): string {
   const { tile, gated = false } = o;
-  const { threads, fragmentsDown, tileColumns } = plan(o);
+  const { threads, tileColumns } = plan(o);
   const wide = gated ? 16 : together * 16;
   const quads = tile.down * tile.across * 4 * wide;
   const mine = range(Math.ceil(quads / threads));
@@ -74,7 +74,7 @@ export function writeWideStrip(o: TiledOptions, { i, strip, together, stride, ba
     let part = e / ${4 * wide}u;
     let row = e / ${wide / 4}u % 16u;
     let column = e % ${wide / 4}u;
-    let n = firstRow + part % ${tile.down}u * ${fragmentsDown * 16}u + ${i * 16}u + row;
+    let n = firstRow + part % ${tile.down}u * 16u + ${i * tile.down * 16}u + row;
     let m = firstColumn + part / ${tile.down}u * ${tileColumns / tile.across}u + ${strip * wide}u + column * 4u;`;
   const at = `(part * 16u + row) * ${stride}u + ${base}u + column`;
   const value = (q: number) =>

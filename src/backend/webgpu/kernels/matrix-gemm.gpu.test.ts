@@ -127,6 +127,28 @@ const cases: (MatrixGemmOptions & { inputRows: number; tile: Tile })[] = [
     wide: true,
     tile: tile(48, 32, 32),
   },
+  // No more than the upper half of the last tile is inside.
+  { columns: 64, outputs: 36, format: "f16", input: "f16", inputRows: 70, tile: tile(64, 32, 16, [2, 1, 1]) },
+  {
+    columns: 104,
+    outputs: 36,
+    format: "int8",
+    input: "f32",
+    inputRows: 96,
+    wide: true,
+    tile: tile(64, 64, 32, [2, 2, 1]),
+    epilogue: everything,
+  },
+  {
+    columns: 128,
+    outputs: 40,
+    format: "int4",
+    input: "f16",
+    inputRows: 48,
+    gated: true,
+    wide: true,
+    tile: tile(32, 64, 32, [1, 2, 1], 2),
+  },
 ];
 
 describe("matrixGemm", () => {

@@ -27,7 +27,8 @@ export function matrixGemmWorkgroups(options: MatrixGemmOptions, inputRows: numb
  * Products on the matrix units, f16 operands, f32 sums: `Matmul`, `GatedMatmul`, for any number of rows. A workgroup
  * makes a tile of `rows` x `outputs` of the output; its subgroups stand `down` x `across` over the tile, `along` more of
  * them share out the columns of each step and are added at the end. Each step brings `depth` columns of both operands
- * into workgroup memory, as f16, while the next `ahead` steps are on their way in registers.
+ * into workgroup memory, as f16, while the next `ahead` steps are on their way in registers. Fragment rows are dealt out
+ * to the subgroups in turn, so that where only the upper half of a tile is inside, all of them have half the work.
  *
  * Bindings: see `productBindings`, with `status` where the input is f32 or the output f16: set to 1 when a value of them
  * is too large for f16, the output is then not to be used. Input rows must lie at multiples of 4 elements (8 where they
@@ -76,28 +77,35 @@ function body(o: TiledOptions): string {
   const leftWords = tile.rows * stride;
   const tileWords = leftWords + tile.outputs * stride;
   // The last steps fetch the last one again: a branch would keep the compiler from moving loads between products.
-  const fetchAhead = (set: number, ahead: number) =>
+  const fetchAhead = (set: number, ahead: number, share: number) =>
     `{ let next = min(step + ${ahead}u, ${steps - 1}u);
-      ${fetch(o, set, "next")}
+      ${fetch(o, set, "next", share)}
     }`;
-  const multiply = lines(
-    tile.depth / 16 / tile.along,
-    (k) => `{
-      ${lines(fragmentsDown, (i) => f.left(`a${i}`, "tiles", `leftFragment + ${i * 16 * stride + k * 2}u`, stride))}
+  const multiply = (share: number) => {
+    const down = fragmentsDown * share;
+    const leftStep = 16 * tile.down * stride;
+    return lines(
+      tile.depth / 16 / tile.along,
+      (k) => `{
+      ${lines(down, (i) => f.left(`a${i}`, "tiles", `leftFragment + ${i * leftStep + k * 2}u`, stride))}
       ${lines(fragmentsAcross, (j) => f.right(`b${j}`, "tiles", `rightFragment + ${leftWords + j * 16 * stride + k * 2}u`, stride, "column"))}
-      ${lines(fragmentsDown, (i) => lines(fragmentsAcross, (j) => f.multiply(`c${i}_${j}`, `a${i}`, `b${j}`)))}
+      ${lines(down, (i) => lines(fragmentsAcross, (j) => f.multiply(`c${i}_${j}`, `a${i}`, `b${j}`)))}
     }`,
-  );
+    );
+  };
   // One tile in workgroup memory: filled, a barrier, multiplied, a barrier.
-  const step = (s: number) => {
-    const work = `${stageLeft(o, s, "0u")}
+  const step = (s: number, share: number) => {
+    const work = `${stageLeft(o, s, "0u", share)}
     ${stageRight(o, s, `${leftWords}u`)}
     workgroupBarrier();
-    ${fetchAhead(s, s + tile.ahead)}
-    ${multiply}
+    ${fetchAhead(s, s + tile.ahead, share)}
+    ${multiply(share)}
     workgroupBarrier();`;
     return s === 0 || steps % tile.ahead === 0 ? work : `if (step + ${s}u < ${steps}u) {${work}}`;
   };
+  const allSteps = (share: number) => `for (var step = 0u; step < ${steps}u; step += ${tile.ahead}u) {
+    ${lines(tile.ahead, (s) => step(s, share))}
+  }`;
   const scratchWords = subgroups * tile.along * 16 * scratchStride;
   // One half is filled while the other is read, where there is room for two.
   const halves = 2 * scratchWords * 16 <= scratchBytes ? 2 : 1;
@@ -126,7 +134,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let within = block - firstBlock * columnBlocks;
   let firstRow = (firstBlock + within % blocksDown) * ${tile.rows}u;
   let firstColumn = within / blocksDown * ${p.tileColumns}u;
-  let leftFragment = subgroup % ${tile.down}u * ${(tile.rows / tile.down) * stride}u${spread};
+  let leftFragment = subgroup % ${tile.down}u * ${16 * stride}u${spread};
   let rightFragment = subgroup / ${tile.down}u % ${tile.across}u * ${(tile.outputs / tile.across) * stride}u${spread};
   ${o.input === "f32" ? "var largest = vec4f();" : ""}
   ${lines(tile.ahead, (set) => declareSets(o, set))}
@@ -134,11 +142,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   ${lines(results.length, (i) => f.result(results[i]))}
   {
     let step = 0u;
-    ${lines(tile.ahead, (set) => fetchAhead(set, set))}
+    ${lines(tile.ahead, (set) => fetchAhead(set, set, 1))}
   }
-  for (var step = 0u; step < ${steps}u; step += ${tile.ahead}u) {
-    ${lines(tile.ahead, step)}
-  }
+  ${p.halves ? `if (firstRow + ${tile.rows / 2}u >= sizes.rows) { ${allSteps(0.5)} } else { ${allSteps(1)} }` : allSteps(1)}
   ${o.input === "f32" ? "if (most(largest) > 65504.0) { atomicStore(&status, 1u); }" : ""}
   ${lines(rounds, (round) => {
     const i = Math.floor(round / firstAcross);

@@ -26,12 +26,25 @@ export const gemvSharings: Readonly<Record<WeightFormat, readonly Sharing[]>> = 
   ],
 };
 
-/** How the invocations of `dotGemv` share the work. */
-export const dotSharings: readonly Required<Pick<DotGemvOptions, "threads" | "together" | "unroll">>[] = [
-  { threads: 256, together: 2, unroll: 2 },
-  { threads: 256, together: 4, unroll: 1 },
-  { threads: 512, together: 2, unroll: 2 },
-];
+export type DotSharing = Pick<DotGemvOptions, "threads" | "together" | "unroll"> &
+  Partial<Pick<DotGemvOptions, "lanes">>;
+
+/** How the invocations of `dotGemv` share the work; as many lanes as a subgroup has, unless fewer are said. */
+export const dotSharings: Readonly<Record<DotGemvOptions["format"], readonly DotSharing[]>> = {
+  int8: [
+    { threads: 512, together: 2, unroll: 2 },
+    { threads: 1024, together: 1, unroll: 2 },
+    { threads: 256, together: 2, unroll: 1, lanes: 8 },
+    { threads: 256, together: 2, unroll: 2 },
+  ],
+  int4: [
+    { threads: 512, together: 1, unroll: 4 },
+    { threads: 1024, together: 1, unroll: 2 },
+    { threads: 512, together: 2, unroll: 2 },
+    { threads: 512, together: 1, unroll: 2 },
+    { threads: 256, together: 2, unroll: 2 },
+  ],
+};
 
 function tile(
   [rows, outputs, depth]: readonly [number, number, number],
@@ -62,6 +75,7 @@ const byRows: readonly { readonly most: number; readonly tiles: readonly Tile[] 
   {
     most: Infinity,
     tiles: [
+      tile([128, 128, 64], [4, 2, 1], 1),
       tile([128, 128, 32], [2, 2, 1], 1),
       tile([128, 256, 32], [4, 4, 1], 1),
       tile([256, 128, 32], [4, 2, 1], 1),

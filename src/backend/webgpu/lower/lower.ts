@@ -41,24 +41,26 @@ export function lowerOperations(
   });
 }
 
-/** The next product. */
-function following(operations: readonly Operation[], i: number): Matmul | GatedMatmul | undefined {
-  for (const operation of operations.slice(i + 1)) {
-    if (operation.kind === "matmul" || operation.kind === "gatedMatmul") return operation;
+/** The next two products, or as many as there are. */
+function following(operations: readonly Operation[], i: number): (Matmul | GatedMatmul)[] {
+  const found: (Matmul | GatedMatmul)[] = [];
+  for (let k = i + 1; k < operations.length && found.length < 2; k++) {
+    const operation = operations[k];
+    if (operation.kind === "matmul" || operation.kind === "gatedMatmul") found.push(operation);
   }
-  return undefined;
+  return found;
 }
 
 /**
  * The dispatches that compute an operation.
  * @param left what makes its input, and was left to it
- * @param next the product that comes after it
+ * @param next the products that come after it
  */
 function lower(
   operation: Operation,
   on: Lowering,
   left: RmsNorm | Rotary | undefined,
-  next: Matmul | GatedMatmul | undefined,
+  next: readonly (Matmul | GatedMatmul)[],
 ): Dispatch[] {
   const norm = left?.kind === "rmsNorm" ? left : undefined;
   switch (operation.kind) {

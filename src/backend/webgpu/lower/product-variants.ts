@@ -9,7 +9,13 @@ import type { Tile } from "../kernels/matrix-gemm-plan.ts";
 import { padInput, padInputWorkgroups } from "../kernels/pad-input.wgsl.ts";
 import { plainProduct, plainProductWorkgroups } from "../kernels/plain-product.wgsl.ts";
 import { epilogueKey, type ProductOptions, weightLayout } from "../kernels/product.ts";
-import { dotSharings, gemvSharings, matrixTiles, type Sharing } from "../kernels/product-tiles.ts";
+import {
+  type DotSharing,
+  dotSharings,
+  gemvSharings,
+  matrixTiles,
+  type Sharing,
+} from "../kernels/product-tiles.ts";
 import { type Dispatch, type Lowering, type Place, status, statusWords, strides } from "./dispatch.ts";
 import { f32Input, f32Output, mostGemvRows } from "./halves.ts";
 import { plainNorm } from "./norms.ts";
@@ -21,7 +27,7 @@ import type { Choice, Variant } from "./variant.ts";
 export interface ProductCall {
   /** What makes the input, where that may be part of the product. */
   readonly norm?: RmsNorm;
-  /** The two weights whose pages `gemv` looks up, or none. */
+  /** The weights whose pages `gemv` looks up, or none. */
   readonly upcoming: readonly Place[];
   readonly input: Tensor;
   readonly output: Tensor;
@@ -125,37 +131,42 @@ function fewRows(options: ProductOptions, { upcoming }: ProductCall, input: Tens
       make(places, normalise) {
         const workgroups = gemvWorkgroups(o);
         const [x, y] = workgroups;
-        const bound = places.length + lookAheadBindings.length;
+        const bound = places.length + lookAheadBindings(upcoming.length).length;
         if (upcoming.length === 0 || bound > maxStorageBuffersPerShaderStage)
           return { kernel: gemvOf({ ...o, normalise }), places, workgroups };
         const ahead = [...upcoming, on.scratch(x * y * 4)];
-        const kernel = gemvOf({ ...o, normalise, looksAhead: true });
+        const kernel = gemvOf({ ...o, normalise, looksAhead: upcoming.length });
         return { kernel, places: [...places, ...ahead], workgroups };
       },
     };
   };
   if (on.device.isSoftware) return [{ ...gemvWith({ threads: 32 }), name: "gemv" }];
   const { format } = options;
-  const inIntegers = (format === "int8" || format === "int4") && !scalarInput && on.precision === "fast";
-  const dots = inIntegers ? dotSharings : [];
+  const isInteger = format === "int8" || format === "int4";
+  const dots = isInteger && !scalarInput && on.precision === "fast" ? dotSharings[format] : [];
   return [
     ...dots.flatMap((sharing) =>
-      dotWith({ ...options, format: format as "int8" | "int4", rows, ...sharing }, on),
+      dotWith({ ...options, format: format as "int8" | "int4", rows }, sharing, on),
     ),
     ...gemvSharings[format].map(gemvWith),
   ];
 }
 
 /** In integers, which rounds the input to 8 bits; nothing where the device's workgroups are too small. */
-function dotWith(options: Omit<DotGemvOptions, "lanes">, on: Lowering): FewRows[] {
+function dotWith(
+  options: Omit<DotGemvOptions, keyof DotSharing>,
+  sharing: DotSharing,
+  on: Lowering,
+): FewRows[] {
   const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = on.device.limits;
-  const { threads, together, unroll } = options;
-  const o = { ...options, lanes: Math.min(32, on.device.info.subgroupMinSize) };
-  if (dotGemvBytes(o) > maxComputeWorkgroupStorageSize || threads > maxComputeInvocationsPerWorkgroup)
-    return [];
+  const lanes = Math.min(sharing.lanes ?? 32, on.device.info.subgroupMinSize);
+  const o = { ...options, ...sharing, lanes };
+  const tooLarge =
+    dotGemvBytes(o) > maxComputeWorkgroupStorageSize || o.threads > maxComputeInvocationsPerWorkgroup;
+  if (tooLarge || o.together * o.rows > lanes) return [];
   return [
     {
-      name: sharingName("dot", { threads, together, unroll }),
+      name: sharingName("dot", sharing),
       rounds: true,
       make: (places, normalise) => ({
         kernel: dotGemvOf({ ...o, normalise }),
@@ -166,7 +177,7 @@ function dotWith(options: Omit<DotGemvOptions, "lanes">, on: Lowering): FewRows[
   ];
 }
 
-function sharingName(kernel: string, sharing: Sharing): string {
+function sharingName(kernel: string, sharing: Sharing | DotSharing): string {
   return [kernel, ...Object.entries(sharing).map(([key, value]) => `${key} ${value}`)].join(" ");
 }
 

@@ -23,13 +23,13 @@ export function canFuse(norm: Operation, next: Operation, readers: number, on: L
 /**
  * A product for each part of the weight: each makes columns of the output.
  * @param norm what makes its input
- * @param next the product that comes after it
+ * @param next the products that come after it
  */
 export function lowerMatmul(
   operation: Matmul,
   on: Lowering,
   norm?: RmsNorm,
-  next?: Matmul | GatedMatmul,
+  next: readonly (Matmul | GatedMatmul)[] = [],
 ): Dispatch[] {
   const { input, activation, residual, output } = operation;
   const weight = on.weight(operation.weight);
@@ -64,7 +64,7 @@ export function lowerGatedMatmul(
   { input, gate, up, output }: GatedMatmul,
   on: Lowering,
   norm?: RmsNorm,
-  next?: Matmul | GatedMatmul,
+  next: readonly (Matmul | GatedMatmul)[] = [],
 ): Dispatch[] {
   const gates = on.weight(gate);
   const ups = on.weight(up);
@@ -91,10 +91,13 @@ function lowerProduct(options: ProductOptions, call: ProductCall, on: Lowering):
   return on.choose(productVariants(options, call, on));
 }
 
-/** The values of the next weights, where their pages are to be looked up ahead. */
-function upcomingOf(next: Matmul | GatedMatmul | undefined, on: Lowering): readonly Place[] {
-  if (!on.looksAhead || !next) return [];
-  const weights = next.kind === "matmul" ? [next.weight, next.weight] : [next.gate, next.up];
+/** The values of the next weights, where their pages are to be looked up ahead; always of two products, for one kernel. */
+function upcomingOf(next: readonly (Matmul | GatedMatmul)[], on: Lowering): readonly Place[] {
+  if (!on.looksAhead || next.length === 0) return [];
+  const two = [next[0], next[1] ?? next[0]];
+  const weights = two.flatMap((product) =>
+    product.kind === "matmul" ? [product.weight] : [product.gate, product.up],
+  );
   return weights.map((weight) => inBuffer(on.weight(weight).parts[0].values));
 }
 
