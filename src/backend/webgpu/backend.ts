@@ -10,7 +10,7 @@ import { cacheType, pageBytes, WebGpuCache } from "./cache.ts";
 import { Choices } from "./choices.ts";
 import { narrowToHalf, quantiseWeight } from "./convert.ts";
 import type { WebGpuDevice } from "./device.ts";
-import { Arena, DeviceMemory } from "./memory.ts";
+import { Arena, DeviceMemory, ShortLived, usage } from "./memory.ts";
 import { KernelRunner } from "./once.ts";
 import { Patience } from "./patience.ts";
 import { Pipelines } from "./pipelines.ts";
@@ -30,6 +30,8 @@ export class WebGpuBackend implements Backend {
   readonly memory: DeviceMemory;
   readonly pipelines: Pipelines;
   readonly arena: Arena;
+  /** Of outputs that stay. */
+  readonly outputs: ShortLived;
   readonly choices: Choices;
   readonly runner: KernelRunner;
   /** Whose turn it is to submit: a run submits all its parts before the next does. */
@@ -50,6 +52,7 @@ export class WebGpuBackend implements Backend {
     this.memory = new DeviceMemory(device);
     this.pipelines = new Pipelines(device);
     this.arena = new Arena(this.memory);
+    this.outputs = new ShortLived(this.memory, "output", usage.copySource | usage.copyTarget);
     this.choices = new Choices(device);
     this.runner = new KernelRunner(device, this.memory, this.pipelines);
   }

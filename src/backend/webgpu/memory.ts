@@ -58,6 +58,38 @@ export class DeviceMemory {
   }
 }
 
+/** Bytes of buffers that are not worth making anew, and how many of a size wait to be used again. */
+const small = { bytes: 4096, kept: 4 };
+
+/**
+ * Buffers of one kind that come and go with every step. Making a buffer takes as long as encoding some thirty dispatches:
+ * small ones are used again.
+ */
+export class ShortLived {
+  readonly #memory: DeviceMemory;
+  readonly #label: string;
+  readonly #flags: number;
+  readonly #spare = new Map<number, GPUBuffer[]>();
+
+  constructor(memory: DeviceMemory, label: string, flags: number) {
+    this.#memory = memory;
+    this.#label = label;
+    this.#flags = flags;
+  }
+
+  /** @param bytes a multiple of 4 */
+  take(bytes: number): GPUBuffer {
+    return this.#spare.get(bytes)?.pop() ?? this.#memory.allocate(this.#label, bytes, this.#flags);
+  }
+
+  giveBack(buffer: GPUBuffer): void {
+    const alike = this.#spare.get(buffer.size) ?? [];
+    this.#spare.set(buffer.size, alike);
+    if (buffer.size <= small.bytes && alike.length < small.kept) alike.push(buffer);
+    else this.#memory.free(buffer);
+  }
+}
+
 /**
  * Memory that all programs of a backend use one after another: as large as the largest needs. When it grows its buffer
  * is another, and `generation` tells.

@@ -125,10 +125,10 @@ export class WebGpuProgram implements Program {
   }
 
   start(inputs: Readonly<Record<string, Input>>, { cache, signal }: RunOptions = {}): Run {
-    const { memory, runner } = this.#backend;
+    const { outputs: buffers, runner } = this.#backend;
     const staying: Record<string, WebGpuTensor> = {};
     for (const name of this.#graph.staying) {
-      staying[name] = new WebGpuTensor(this.#graph.outputs.get(name)!.storage, memory, runner);
+      staying[name] = new WebGpuTensor(this.#graph.outputs.get(name)!.storage, buffers, runner);
     }
     const sources = sourcesOf(inputs);
     const outputs = this.#complete({ inputs, cache, signal, sources, staying });

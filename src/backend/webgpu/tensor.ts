@@ -1,7 +1,7 @@
 import type { Storage } from "../../graph/tensor.ts";
 import type { DeviceTensor } from "../backend.ts";
 import { storageBytes } from "./layout.ts";
-import { alignUp, type DeviceMemory, usage } from "./memory.ts";
+import { alignUp, type ShortLived } from "./memory.ts";
 import type { KernelRunner } from "./once.ts";
 
 /** An output that stays on the device, in a buffer of its own. */
@@ -14,18 +14,17 @@ export class WebGpuTensor implements DeviceTensor {
   /** Resolved when its values are final. */
   settled: Promise<unknown> = Promise.resolve();
   readonly #storage: Storage;
-  readonly #memory: DeviceMemory;
+  readonly #buffers: ShortLived;
   readonly #runner: KernelRunner;
   #holders = 1;
 
-  constructor(storage: Storage, memory: DeviceMemory, runner: KernelRunner) {
+  constructor(storage: Storage, buffers: ShortLived, runner: KernelRunner) {
     this.rows = storage.rows;
     this.columns = storage.columns;
     this.#storage = storage;
-    this.#memory = memory;
+    this.#buffers = buffers;
     this.#runner = runner;
-    const bytes = alignUp(storageBytes(storage), 4);
-    this.buffer = memory.allocate("output", bytes, usage.copySource | usage.copyTarget);
+    this.buffer = buffers.take(alignUp(storageBytes(storage), 4));
   }
 
   get bytes(): number {
@@ -50,6 +49,6 @@ export class WebGpuTensor implements DeviceTensor {
 
   letGo(): void {
     if (this.#holders === 0) throw new Error("an output that was freed already");
-    if (--this.#holders === 0) this.#memory.free(this.buffer);
+    if (--this.#holders === 0) this.#buffers.giveBack(this.buffer);
   }
 }

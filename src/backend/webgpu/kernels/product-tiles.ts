@@ -75,10 +75,11 @@ const byRows: readonly { readonly most: number; readonly tiles: readonly Tile[] 
   {
     most: Infinity,
     tiles: [
+      tile([192, 128, 64], [4, 2, 1], 1),
+      tile([128, 192, 64], [4, 2, 1], 1),
+      tile([192, 128, 64], [3, 4, 1], 1),
       tile([128, 128, 64], [4, 2, 1], 1),
       tile([128, 128, 32], [2, 2, 1], 1),
-      tile([128, 256, 32], [4, 4, 1], 1),
-      tile([256, 128, 32], [4, 2, 1], 1),
     ],
   },
 ];
