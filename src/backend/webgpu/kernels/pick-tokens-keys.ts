@@ -11,5 +11,7 @@ fn keyOf(value: f32) -> u32 {
   if (bits == 0x80000000u) { bits = 0u; } // -0 equals 0
   return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }
+/** That of a value's bits; the compiler need not know of infinities. */
+fn keyOfBits(bits: u32) -> u32 { return select(keyOf(bitcast<f32>(bits)), lowest, bits == 0xff800000u); }
 fn bitsOf(key: u32) -> u32 { return select(~key, key & 0x7fffffffu, (key & 0x80000000u) != 0u); }
 fn valueOf(key: u32) -> f32 { return bitcast<f32>(bitsOf(key)); }`;

@@ -1,6 +1,6 @@
 /**
  * `fn nextBest(afterKey, afterId)` and `fn bestOf(mine)`: a key and its id, to all 256 invocations, which meet at
- * barriers. Needs the row's `keys` from `row0` on.
+ * barriers. Needs `keyAt(id)`.
  */
 export const largestText = `var<workgroup> bestKeys: array<u32, 256>;
 var<workgroup> bestIds: array<u32, 256>;
@@ -8,7 +8,7 @@ var<workgroup> bestIds: array<u32, 256>;
 fn nextBest(afterKey: u32, afterId: u32) -> vec2u {
   var best = vec2u(0u, noToken);
   for (var id = lane; id < sizes.vocabulary; id += 256u) {
-    let key = keys[row0 + id];
+    let key = keyAt(id);
     let later = key < afterKey || (key == afterKey && (afterId != noToken && id > afterId));
     if (later && key > best.x) { best = vec2u(key, id); }
   }

@@ -1,6 +1,6 @@
 import type { Kernel } from "../kernel.ts";
 import { keysText } from "./pick-tokens-keys.ts";
-import { sliceIds, sliceWords, wholeRowText } from "./pick-tokens-slices.wgsl.ts";
+import { noteBestText, sliceIds, sliceWords, wholeRowText } from "./pick-tokens-slices.wgsl.ts";
 import { uniformOf } from "./wgsl.ts";
 
 /**
@@ -45,8 +45,7 @@ ${uniformOf(fields, binding)}
 ${keysText}
 ${wholeRowText}
 var<workgroup> own: array<u32, ${sliceIds}>;
-var<workgroup> bestKeys: array<u32, 256>;
-var<workgroup> bestIds: array<u32, 256>;
+${noteBestText}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
@@ -85,24 +84,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     keys[b * sizes.vocabulary + id] = key;
     if (key > bestKey) { bestKey = key; bestId = id; }
   }
-  bestKeys[lane] = bestKey;
-  bestIds[lane] = bestId;
-  workgroupBarrier();
-  for (var width = 128u; width > 0u; width >>= 1u) {
-    if (lane < width) { keepBetter(lane, lane + width); }
-    workgroupBarrier();
-  }
-  if (lane == 0u) {
-    let at = (b * groups.x + group.x) * ${sliceWords}u;
-    slices[at + 3u] = bestKeys[0];
-    slices[at + 4u] = bestIds[0];
-  }
-}
-fn keepBetter(a: u32, b: u32) {
-  if (bestKeys[b] > bestKeys[a] || (bestKeys[b] == bestKeys[a] && bestIds[b] < bestIds[a])) {
-    bestKeys[a] = bestKeys[b];
-    bestIds[a] = bestIds[b];
-  }
+  noteBest(bestKey, bestId, (b * groups.x + group.x) * ${sliceWords}u, lane);
 }`,
     bindings: [...new Array(binding).fill("write"), "uniform"],
     features: [],

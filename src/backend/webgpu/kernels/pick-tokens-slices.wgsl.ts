@@ -4,7 +4,7 @@ import { reduction, uniformOf } from "./wgsl.ts";
 
 /** A row's ids are shared out to workgroups in slices: few enough to be held in workgroup memory by `pickLists`. */
 export const sliceIds = 2048;
-/** Words of a slice's entry: largest (f32), sum (f32), NaN; then, by `pickLists`, best key, best id. */
+/** Words of a slice's entry: largest (f32), sum (f32), NaN; then, by whichever kernel makes the keys, best key, best id. */
 export const sliceWords = 8;
 
 /** Bytes of all rows' slices, and of all their keys. */
@@ -17,15 +17,47 @@ export function pickSliceWorkgroups(rows: number, vocabulary: number): Workgroup
   return [Math.ceil(vocabulary / sliceIds), rows, 1];
 }
 
-/** 0 logits, as bits, `[B, V]` · 1 slices · uniform. Workgroups: `pickSliceWorkgroups`. */
-export function pickSlicesKernel(): Kernel {
+/**
+ * `fn noteBest(key, id, at, lane)`: writes the best of all 256 invocations, the lowest id of its equals, to a slice's entry
+ * at `at`. They meet at barriers.
+ */
+export const noteBestText = `
+var<workgroup> bestKeys: array<u32, 256>;
+var<workgroup> bestIds: array<u32, 256>;
+fn keepBetter(a: u32, b: u32) {
+  if (bestKeys[b] > bestKeys[a] || (bestKeys[b] == bestKeys[a] && bestIds[b] < bestIds[a])) {
+    bestKeys[a] = bestKeys[b];
+    bestIds[a] = bestIds[b];
+  }
+}
+fn noteBest(key: u32, id: u32, at: u32, lane: u32) {
+  bestKeys[lane] = key;
+  bestIds[lane] = id;
+  workgroupBarrier();
+  for (var width = 128u; width > 0u; width >>= 1u) {
+    if (lane < width) { keepBetter(lane, lane + width); }
+    workgroupBarrier();
+  }
+  if (lane == 0u) {
+    slices[at + 3u] = bestKeys[0];
+    slices[at + 4u] = bestIds[0];
+  }
+}`;
+
+/**
+ * 0 logits, as bits, `[B, V]` · 1 slices · with `keys` 2 keys · uniform. Workgroups: `pickSliceWorkgroups`.
+ * @param keys whether it writes keys and bests as well: where there are no lists, `pickLists` is not needed
+ */
+export function pickSlicesKernel({ keys }: { keys: boolean }): Kernel {
   return {
-    key: "pick slices",
+    key: `pick slices${keys ? " with keys" : ""}`,
     code: `
 @group(0) @binding(0) var<storage, read_write> logits: array<u32>;
 @group(0) @binding(1) var<storage, read_write> slices: array<u32>;
-${uniformOf(["vocabulary", "logitsStride", "logitsFirst"], 2)}
+${keys ? "@group(0) @binding(2) var<storage, read_write> keys: array<u32>;" : ""}
+${uniformOf(["vocabulary", "logitsStride", "logitsFirst"], keys ? 3 : 2)}
 ${keysText}
+${keys ? noteBestText : ""}
 ${reduction("largest", 256, (a, b) => `max(${a}, ${b})`)}
 ${reduction("total", 256, (a, b) => `${a} + ${b}`)}
 
@@ -36,10 +68,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let end = min((group.x + 1u) * ${sliceIds}u, sizes.vocabulary);
   var most = -3.4e38;
   var bad = 0.0;
+  ${keys ? "var bestKey = 0u;\n  var bestId = noToken;" : ""}
   for (var id = group.x * ${sliceIds}u + lane; id < end; id += 256u) {
     let bits = logits[row + id];
     if (isNan(bits)) { bad = 1.0; }
     else if (bits != 0xff800000u) { most = max(most, bitcast<f32>(bits)); }
+    ${
+      keys
+        ? `let key = keyOfBits(bits);
+    keys[group.y * sizes.vocabulary + id] = key;
+    if (key > bestKey) { bestKey = key; bestId = id; }`
+        : ""
+    }
   }
   let top = largest(most, lane);
   var sum = 0.0;
@@ -49,14 +89,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   let all = total(sum, lane);
   let anyBad = total(bad, lane);
+  let at = (group.y * groups.x + group.x) * ${sliceWords}u;
+  ${keys ? "noteBest(bestKey, bestId, at, lane);" : ""}
   if (lane == 0u) {
-    let at = (group.y * groups.x + group.x) * ${sliceWords}u;
     slices[at] = bitcast<u32>(top);
     slices[at + 1u] = bitcast<u32>(all);
     slices[at + 2u] = select(0u, 1u, anyBad > 0.0);
   }
 }`,
-    bindings: ["write", "write", "uniform"],
+    bindings: ["write", "write", ...(keys ? (["write"] as const) : []), "uniform"],
     features: [],
   };
 }

@@ -15,13 +15,14 @@ export function pickFinishWorkgroups(rows: number): Workgroups {
  * `PickTokens` in three kernels:
  *
  * 1. `pickSlices`: of each slice of a row of logits the largest, the sum of e^(logit - largest), and whether it has a NaN.
- * 2. `pickLists`: applies the two lists to each slice, writes the keys of all values, and the best of the slice.
+ * 2. `pickLists`: applies the two lists to each slice, writes the keys of all values, and the best of the slice. Where there
+ *    are none, the first kernel writes those.
  * 3. `pickFinish`, this one: a workgroup chooses for a row.
  *
  * 0 logits · 1 settings · 2 slices · 3 keys · 4 tokens u32 `[B, count]` · 5 scores f32 `[B, count]`, as bits · uniform.
  * Workgroups: `pickFinishWorkgroups`.
  */
-export function pickFinishKernel(): Kernel {
+export function pickFinishKernel({ lists }: { lists: boolean }): Kernel {
   const fields = [
     "vocabulary",
     "slices",
@@ -36,7 +37,7 @@ export function pickFinishKernel(): Kernel {
     "scoresFirst",
   ];
   return {
-    key: "pick finish",
+    key: `pick finish${lists ? "" : " without lists"}`,
     code: `
 @group(0) @binding(0) var<storage, read_write> logits: array<u32>;
 @group(0) @binding(1) var<storage, read_write> settings: array<f32>;
@@ -52,6 +53,12 @@ var<private> lane: u32;
 var<private> row0: u32;
 var<private> inverseTemperature: f32;
 var<private> topValue: f32;
+/** Beams are ranked by log-probability. With lists, keys are those of log-probabilities already. */
+var<private> offset: f32;
+fn keyAt(id: u32) -> u32 {
+  let key = keys[row0 + id];
+  ${lists ? "return key;" : "return select(keyOf(valueOf(key) - offset), lowest, key == lowest);"}
+}
 
 ${largestText}
 
@@ -87,6 +94,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   let mode = workgroupUniformLoad(&sharedMode);
   let best = workgroupUniformLoad(&sharedBest);
   topValue = valueOf(best.x);
+  offset = whole.normaliser;
   inverseTemperature = min(1.0 / max(temperature, 1e-37), 1e30);
   var token = noToken;
   if (mode == greedy) {

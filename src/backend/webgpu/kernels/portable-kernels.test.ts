@@ -37,9 +37,9 @@ const kernels = [
     plainPagedAttention({ heads: 4, keyValueHeads: 2, headSize: 32, pageSize: 64, cacheType, threads: 64 }),
   ),
   padInput({ columns: 588, paddedColumns: 640 }),
-  pickSlicesKernel(),
+  ...both.map((keys) => pickSlicesKernel({ keys })),
   ...both.flatMap((penalised) => both.map((suppressed) => pickListsKernel({ penalised, suppressed }))),
-  pickFinishKernel(),
+  ...both.map((lists) => pickFinishKernel({ lists })),
 ];
 
 describe("portable kernels", () => {
