@@ -3,7 +3,7 @@ import { DeviceError } from "../../errors.ts";
 import type { WebGpuBackend } from "./backend.ts";
 import { CompiledDispatches, type Surroundings } from "./encoded.ts";
 import { limitWorkgroups, readLimitKernel } from "./kernels/limits.wgsl.ts";
-import type { Dispatch } from "./lower/dispatch.ts";
+import { type Dispatch, inBuffer, status, statusWords } from "./lower/dispatch.ts";
 import type { Choice, Variant } from "./lower/variant.ts";
 import { usage } from "./memory.ts";
 import { KernelRunner } from "./once.ts";
@@ -30,14 +30,15 @@ interface Clock {
 }
 
 interface Flush {
-  readonly buffers: readonly GPUBuffer[];
+  readonly buffer: GPUBuffer;
   readonly compiled: CompiledDispatches;
   readonly groups: readonly GPUBindGroup[];
 }
 
-/** Bytes that no processor's caches hold, and how often a variant is timed after reading them. */
+/** Bytes that no processor's caches hold. */
 const flushBytes = 2 ** 27;
-const coldRuns = 9;
+/** Passes of a variant between readings of those, as many passes of the readings alone, and runs in each. */
+const cold = { passes: 5, runs: 6 };
 /** How far a variant may be from the plain one: as a share of the length of all results. */
 const tolerances = { exact: 1e-4, rounded: 5e-3 };
 /** Milliseconds that one measurement should take. */
@@ -71,7 +72,7 @@ export class Trial {
     const { device, memory, pipelines } = backend;
     this.#runner = new KernelRunner(device, memory, pipelines);
     if (device.features.has("timestamp-query")) {
-      const timer = new PassTimer(device, memory, coldRuns);
+      const timer = new PassTimer(device, memory, 2 * cold.passes);
       const reading = memory.allocate("timestamps read", timer.bytes, usage.copySource | usage.copyTarget);
       this.#clock = { timer, reading };
     }
@@ -86,7 +87,7 @@ export class Trial {
     this.#clock?.timer.dispose();
     if (this.#clock) this.#backend.memory.free(this.#clock.reading);
     this.#flush?.compiled.dispose();
-    for (const buffer of this.#flush?.buffers ?? []) this.#backend.memory.free(buffer);
+    if (this.#flush) this.#backend.memory.free(this.#flush.buffer);
   }
 
   /** The name of the fastest variant that is right. @param build the dispatches of a variant */
@@ -228,45 +229,49 @@ export class Trial {
   }
 
   /**
-   * Milliseconds by the device's clock, each run after so much else was read that no weight is in a cache: as in a
-   * model, whose layers come one after another. Drivers' clocks are wrong at times; the median is not.
+   * Milliseconds by the device's clock, each run after so much else was read that no weight is in a cache, and waiting for
+   * that: as in a model, whose layers come one after another. What the reading takes is measured beside it and taken off,
+   * for a pass of its own would cost a run more than variants differ by. Drivers' clocks are wrong at times; the median
+   * is not.
    */
   async #runCold({ compiled, groups }: Candidate, { timer, reading }: Clock): Promise<number> {
     const { device } = this.#backend;
     this.#flush ??= await this.#makeFlush();
+    const flush = this.#flush;
     const encoder = device.gpu.createCommandEncoder();
-    for (let i = 0; i < coldRuns; i++) {
-      const between = encoder.beginComputePass();
-      this.#flush.compiled.encode(between, this.#flush.groups);
-      between.end();
+    for (let i = 0; i < 2 * cold.passes; i++) {
       const pass = encoder.beginComputePass(timer.passOf(i));
-      compiled.encode(pass, groups);
+      for (let run = 0; run < cold.runs; run++) {
+        flush.compiled.encode(pass, flush.groups);
+        if (i % 2 === 1) compiled.encode(pass, groups);
+      }
       pass.end();
     }
     timer.resolve(encoder, reading);
     device.gpu.queue.submit([encoder.finish()]);
-    const runs = timer.milliseconds(await this.#runner.read(reading)).sort((a, b) => a - b);
-    return runs[Math.floor(coldRuns / 2)];
+    const passes = timer.milliseconds(await this.#runner.read(reading));
+    const median = (odd: number) => {
+      const some = passes.filter((_, i) => i % 2 === odd).sort((a, b) => a - b);
+      return some[Math.floor(cold.passes / 2)];
+    };
+    return Math.max(0, median(1) - median(0)) / cold.runs;
   }
 
-  /** Reads a buffer larger than caches are. */
+  /** Reads a buffer larger than caches are. It could write to the arena, as all dispatches do: so the next waits for it. */
   async #makeFlush(): Promise<Flush> {
     const { device, memory, pipelines, arena } = this.#backend;
     const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
     const bytes = Math.min(flushBytes, maxStorageBufferBindingSize, maxBufferSize);
-    const buffers = [
-      memory.allocate("flush", bytes, usage.storage | usage.copyTarget),
-      memory.allocate("flushed", 256, usage.storage),
-    ];
+    const buffer = memory.allocate("flush", bytes, usage.storage | usage.copyTarget);
     const dispatch: Dispatch = {
       kernel: readLimitKernel(),
-      places: buffers.map((buffer) => ({ in: "buffer", buffer })),
+      places: [inBuffer(buffer), status(statusWords.badId)],
       sizes: [bytes / 16],
       workgroups: [limitWorkgroups, 1, 1],
     };
     const compiled = await CompiledDispatches.compile(device, memory, pipelines, [dispatch]);
     const groups = compiled.bind({ arena: arena.reserve(this.#arenaBytes), cache: undefined });
-    return { buffers, compiled, groups };
+    return { buffer, compiled, groups };
   }
 }
 

@@ -10,6 +10,8 @@ export type Sharing = Pick<GemvOptions, "threads" | "together" | "words" | "unro
 const floatSharings: readonly Sharing[] = [
   {},
   { threads: 512, together: 4, unroll: 1 },
+  { threads: 512, together: 2, unroll: 1 },
+  { threads: 256, together: 2, unroll: 1 },
   { threads: 128, together: 4 },
 ];
 
