@@ -1,28 +1,15 @@
-import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { nativeVariants } from "../../test/backend-comparison.ts";
-import { parseConfig } from "../checkpoint/config.ts";
+import { smallHost as small, tinySubject as tiny } from "../../test/support/tiny-subject.ts";
 import { DeviceError, MemoryError, OptionError } from "../errors.ts";
 import { benchmark } from "./benchmark.ts";
 import { describeReport } from "./describe.ts";
 import { nodeHost } from "./host.node.ts";
 import type { BenchmarkReport } from "./report.ts";
 import type { Phase } from "./roofline.ts";
-import { subjectOf, syntheticSubject } from "./shapes.ts";
+import { syntheticSubject } from "./shapes.ts";
 
 const native = (await nativeVariants()).length > 0;
-
-/** A tiny golden's dimensions, with tiles of 112 pixels and 16 tokens, and three layers. */
-function tiny() {
-  const file = new URL("../../test/golden/models/tiny-8b/config.json", import.meta.url);
-  const config = JSON.parse(readFileSync(file, "utf8")) as { vision_config: object; llm_config: object };
-  config.vision_config = { ...config.vision_config, image_size: 112, num_hidden_layers: 3 };
-  config.llm_config = { ...config.llm_config, num_hidden_layers: 3 };
-  return subjectOf("tiny-8b", parseConfig({ ...config, force_image_size: 112 }));
-}
-
-/** This process with less memory: what decides how much is read to find the machine's limit. */
-const small = { ...nodeHost, availableMemory: () => 6e8 };
 
 /** All numbers of a report, by their paths. */
 function numbersOf(value: unknown, path = ""): [string, number][] {

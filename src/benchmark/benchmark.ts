@@ -62,7 +62,7 @@ export async function benchmark(
   onStage?.("counting");
 
   const limits = before && after ? bestOf(before, after) : null;
-  const { repeats, loadSeconds, loadedBytes, weightBytes } = ran;
+  const { repeats, load, weightBytes } = ran;
   const holding: Holding = { ...options, store: part.store, cacheValueBytes };
   const { roofline: wantsRoofline, ...reported } = options;
   const { vision, language } = part.description;
@@ -85,7 +85,7 @@ export async function benchmark(
       weightBytes,
     },
     options: reported,
-    load: { seconds: loadSeconds, gigabytesPerSecond: loadedBytes / loadSeconds / 1e9 },
+    load,
     vision: visionFigures(repeats, holding, limits),
     prefill: prefillFigures(repeats, sizes.promptTokens, holding, limits),
     decode: decodeFigures(repeats, options.batch, holding, limits),
@@ -124,6 +124,7 @@ async function loadAndRun(
   const since = performance.now();
   const network = await Network.load(description, counted.store, backend, { signal, onProgress });
   const loadSeconds = (performance.now() - since) / 1000;
+  const loadedBytes = counted.bytes();
   try {
     const engine = new Engine(
       network,
@@ -133,13 +134,19 @@ async function loadAndRun(
     try {
       const conversations = new Conversations(engine, backend, description, options);
       onStage?.("warming up");
-      await conversations.warmUp(signal);
+      const first = await conversations.warmUp(signal, onProgress);
+      const firstTokenSeconds = first && loadSeconds + first.firstTokenMilliseconds / 1000;
       const repeats: Repeat[] = [];
       for (let i = 1; i <= options.repeat; i++) {
         onStage?.(`repeat ${i} of ${options.repeat}`);
         repeats.push(await conversations.repeat(signal, onProgress));
       }
-      return { repeats, loadSeconds, loadedBytes: counted.bytes(), weightBytes: network.weightBytes };
+      const load = {
+        seconds: loadSeconds,
+        gigabytesPerSecond: loadedBytes / loadSeconds / 1e9,
+        firstTokenSeconds,
+      };
+      return { repeats, load, weightBytes: network.weightBytes };
     } finally {
       await engine.dispose();
     }

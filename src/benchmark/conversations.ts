@@ -79,10 +79,15 @@ export class Conversations {
     this.#options = options;
   }
 
-  /** Starts threads and touches the weights, so that the first repeat does not pay for it. */
-  async warmUp(signal?: AbortSignal): Promise<void> {
+  /**
+   * Starts threads and touches the weights, so that the first repeat does not pay for it. A graphics card makes a program
+   * for each new size, and its clocks are down at rest: there it is a whole repeat, which is given.
+   */
+  async warmUp(signal?: AbortSignal, onProgress?: OnProgress): Promise<Repeat | undefined> {
+    if (this.#backend.name === "webgpu") return this.repeat(signal, onProgress);
     await this.#generate(this.#prompt(0, [], 4), 2, { signal });
     this.#backend.takeRuns();
+    return undefined;
   }
 
   async repeat(signal?: AbortSignal, onProgress?: OnProgress): Promise<Repeat> {

@@ -14,6 +14,9 @@ export function describeReport(report: BenchmarkReport): string {
     ...columns([
       ["", "", "", "of limit", "least", "most"],
       ["load", text(load.seconds, "s"), text(load.gigabytesPerSecond, "GB/s"), "", "", ""],
+      ...(load.firstTokenSeconds === undefined
+        ? []
+        : [["load to token", text(load.firstTokenSeconds, "s"), "the very first", "", "", ""]]),
       ...(vision
         ? [
             [

@@ -20,7 +20,12 @@ export interface BenchmarkReport {
     readonly weightBytes: number;
   };
   readonly options: Omit<ResolvedBenchmarkOptions, "roofline">;
-  readonly load: { readonly seconds: number; readonly gigabytesPerSecond: number };
+  readonly load: {
+    readonly seconds: number;
+    readonly gigabytesPerSecond: number;
+    /** Loading and the very first token after it, for which a graphics card makes its programs: only there. */
+    readonly firstTokenSeconds?: number;
+  };
   /** Null without a picture. */
   readonly vision: VisionFigures | null;
   readonly prefill: PrefillFigures;
