@@ -1,20 +1,16 @@
 import { widen } from "../../checkpoint/dtypes.ts";
 import { DeviceError } from "../../errors.ts";
 import type { WebGpuBackend } from "./backend.ts";
+import { type Bound, ColdClock } from "./cold-clock.ts";
 import { CompiledDispatches, type Surroundings } from "./encoded.ts";
-import { limitWorkgroups, readLimitKernel } from "./kernels/limits.wgsl.ts";
-import { type Dispatch, inBuffer, status, statusWords } from "./lower/dispatch.ts";
+import type { Dispatch } from "./lower/dispatch.ts";
 import type { Choice, Variant } from "./lower/variant.ts";
 import { usage } from "./memory.ts";
-import { KernelRunner } from "./once.ts";
-import { PassTimer } from "./pass-timer.ts";
 import { randomHalves, relativeDistance } from "./proof.ts";
 
 /** A variant on trial. */
-interface Candidate {
+interface Candidate extends Bound {
   readonly variant: Variant;
-  readonly compiled: CompiledDispatches;
-  readonly groups: readonly GPUBindGroup[];
 }
 
 /** What was found of a choice. */
@@ -24,21 +20,6 @@ export interface Finding {
   readonly notes: readonly string[];
 }
 
-interface Clock {
-  readonly timer: PassTimer;
-  readonly reading: GPUBuffer;
-}
-
-interface Flush {
-  readonly buffer: GPUBuffer;
-  readonly compiled: CompiledDispatches;
-  readonly groups: readonly GPUBindGroup[];
-}
-
-/** Bytes that no processor's caches hold. */
-const flushBytes = 2 ** 27;
-/** Passes of a variant between readings of those, as many passes of the readings alone, and runs in each. */
-const cold = { passes: 5, runs: 6 };
 /** How far a variant may be from the plain one: as a share of the length of all results. */
 const tolerances = { exact: 1e-4, rounded: 5e-3 };
 /** Milliseconds that one measurement should take. */
@@ -60,22 +41,14 @@ const slow = 20;
 export class Trial {
   readonly #backend: WebGpuBackend;
   readonly #arenaBytes: number;
-  readonly #runner: KernelRunner;
-  readonly #clock: Clock | undefined;
+  readonly #clock: ColdClock | undefined;
   #warm = false;
-  #flush: Flush | undefined;
 
   /** @param arenaBytes of the arena, all of which is filled with random numbers */
   constructor(backend: WebGpuBackend, arenaBytes: number) {
     this.#backend = backend;
     this.#arenaBytes = arenaBytes;
-    const { device, memory, pipelines } = backend;
-    this.#runner = new KernelRunner(device, memory, pipelines);
-    if (device.features.has("timestamp-query")) {
-      const timer = new PassTimer(device, memory, 2 * cold.passes);
-      const reading = memory.allocate("timestamps read", timer.bytes, usage.copySource | usage.copyTarget);
-      this.#clock = { timer, reading };
-    }
+    if (backend.device.features.has("timestamp-query")) this.#clock = new ColdClock(backend, arenaBytes);
   }
 
   get #tries(): boolean {
@@ -84,10 +57,7 @@ export class Trial {
   }
 
   dispose(): void {
-    this.#clock?.timer.dispose();
-    if (this.#clock) this.#backend.memory.free(this.#clock.reading);
-    this.#flush?.compiled.dispose();
-    if (this.#flush) this.#backend.memory.free(this.#flush.buffer);
+    this.#clock?.dispose();
   }
 
   /** The name of the fastest variant that is right. @param build the dispatches of a variant */
@@ -184,7 +154,7 @@ export class Trial {
     const size = Math.min(output.bytes, comparedBytes);
     const parts =
       output.bytes > size ? [output.offset, output.offset + output.bytes - size] : [output.offset];
-    const read = await Promise.all(parts.map((offset) => this.#runner.read(buffer, size, offset)));
+    const read = await Promise.all(parts.map((offset) => this.#backend.runner.read(buffer, size, offset)));
     const all = new Uint8Array(parts.length * size);
     for (const [i, bytes] of read.entries()) all.set(new Uint8Array(bytes), i * size);
     return widen(isHalf ? "F16" : "F32", all);
@@ -198,7 +168,7 @@ export class Trial {
     // This computer may have been late, not the device.
     if (isSlow() && once < 2 * slow) once = Math.min(once, await this.#run(candidate, 1));
     if (isSlow()) return once;
-    if (this.#clock) return this.#runCold(candidate, this.#clock);
+    if (this.#clock) return this.#clock.milliseconds(candidate);
     const times = Math.max(1, Math.min(50, Math.ceil(enough / Math.max(once, 0.01))));
     const runs: number[] = [];
     for (let i = 0; i < 5; i++) runs.push((await this.#run(candidate, times)) / times);
@@ -226,52 +196,6 @@ export class Trial {
     device.gpu.queue.submit([encoder.finish()]);
     await device.gpu.queue.onSubmittedWorkDone();
     return performance.now() - since;
-  }
-
-  /**
-   * Milliseconds by the device's clock, each run after so much else was read that no weight is in a cache, and waiting for
-   * that: as in a model, whose layers come one after another. What the reading takes is measured beside it and taken off,
-   * for a pass of its own would cost a run more than variants differ by. Drivers' clocks are wrong at times; the median
-   * is not.
-   */
-  async #runCold({ compiled, groups }: Candidate, { timer, reading }: Clock): Promise<number> {
-    const { device } = this.#backend;
-    this.#flush ??= await this.#makeFlush();
-    const flush = this.#flush;
-    const encoder = device.gpu.createCommandEncoder();
-    for (let i = 0; i < 2 * cold.passes; i++) {
-      const pass = encoder.beginComputePass(timer.passOf(i));
-      for (let run = 0; run < cold.runs; run++) {
-        flush.compiled.encode(pass, flush.groups);
-        if (i % 2 === 1) compiled.encode(pass, groups);
-      }
-      pass.end();
-    }
-    timer.resolve(encoder, reading);
-    device.gpu.queue.submit([encoder.finish()]);
-    const passes = timer.milliseconds(await this.#runner.read(reading));
-    const median = (odd: number) => {
-      const some = passes.filter((_, i) => i % 2 === odd).sort((a, b) => a - b);
-      return some[Math.floor(cold.passes / 2)];
-    };
-    return Math.max(0, median(1) - median(0)) / cold.runs;
-  }
-
-  /** Reads a buffer larger than caches are. It could write to the arena, as all dispatches do: so the next waits for it. */
-  async #makeFlush(): Promise<Flush> {
-    const { device, memory, pipelines, arena } = this.#backend;
-    const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
-    const bytes = Math.min(flushBytes, maxStorageBufferBindingSize, maxBufferSize);
-    const buffer = memory.allocate("flush", bytes, usage.storage | usage.copyTarget);
-    const dispatch: Dispatch = {
-      kernel: readLimitKernel(),
-      places: [inBuffer(buffer), status(statusWords.badId)],
-      sizes: [bytes / 16],
-      workgroups: [limitWorkgroups, 1, 1],
-    };
-    const compiled = await CompiledDispatches.compile(device, memory, pipelines, [dispatch]);
-    const groups = compiled.bind({ arena: arena.reserve(this.#arenaBytes), cache: undefined });
-    return { buffer, compiled, groups };
   }
 }
 
