@@ -51,10 +51,14 @@ export function plan(o: TiledOptions) {
   const { paddedColumns } = weightLayout(o.outputs, o.columns, o.format);
   const fragmentsDown = tile.rows / tile.down / 16;
   const leftItems = (tile.rows * perRow) / threads;
+  const stride = perRow + 1; // an odd number of 16 bytes keeps the rows of a fragment in different banks
   return {
     threads,
     perRow,
-    stride: perRow + 1, // an odd number of 16 bytes keeps the rows of a fragment in different banks
+    stride,
+    /** vec4u of the left tile in workgroup memory, and of both. */
+    leftWords: tile.rows * stride,
+    tileWords: (tile.rows + tile.outputs) * stride,
     fragmentsDown,
     fragmentsAcross: tile.outputs / tile.across / 16,
     leftItems,

@@ -1,25 +1,72 @@
-import { plan, type Tile, type TiledOptions } from "./matrix-gemm-plan.ts";
+import { plan, type TiledOptions } from "./matrix-gemm-plan.ts";
 import { range } from "./product.ts";
 import { lines } from "./wgsl.ts";
 
 /** Bytes of workgroup memory that results may take on their way out, whatever the tiles take. */
-export const scratchBytes = 40960;
+const scratchBytes = 40960;
 
-/** Adds up what the subgroups `along` have made of an element of the scratch, `words` vec4u a fragment row. */
-export function sumText(tile: Tile, words: number): string {
+/** How results go through workgroup memory on their way out: a strip of each subgroup's tile in each round. */
+export function scratchPlan(o: TiledOptions) {
+  const { tile } = o;
+  const { fragmentsDown, fragmentsAcross } = plan(o);
+  const together = fragmentsAcross % 2 === 0 ? 2 : 1; // fragments side by side
+  const stride = together * 4 + 1;
+  const stripsAcross = fragmentsAcross / together;
+  const rounds = fragmentsDown * stripsAcross;
+  const roundWords = tile.down * tile.across * tile.along * 16 * stride;
+  // One half is filled while the other is read, where there is room for two.
+  const halves = 2 * roundWords * 16 <= scratchBytes ? 2 : 1;
+  return {
+    together,
+    /** vec4u from row to row. */
+    stride,
+    stripsAcross,
+    rounds,
+    /** vec4u of a round, and of all that is needed at once. */
+    roundWords,
+    halves,
+    words: Math.min(halves, rounds) * roundWords,
+  };
+}
+
+/** `fn sum`: adds up what the subgroups `along` have made of an element of the scratch, or of four side by side. */
+export function sumText(o: TiledOptions): string {
+  const { tile } = o;
+  const apart = tile.down * tile.across * 16 * scratchPlan(o).stride;
+  if (o.wide) {
+    return `fn sum(at: u32) -> vec4f {
+  return ${range(tile.along)
+    .map((k) => `bitcast<vec4f>(tiles[at + ${k * apart}u])`)
+    .join(" + ")};
+}`;
+  }
   return `fn sum(element: u32) -> f32 {
   var total = 0.0;
-  ${lines(tile.along, (k) => `{ let at = element + ${k * tile.down * tile.across * words * 4}u; total += bitcast<f32>(tiles[at / 4u][at % 4u]); }`)}
+  ${lines(tile.along, (k) => `{ let at = element + ${k * apart * 4}u; total += bitcast<f32>(tiles[at / 4u][at % 4u]); }`)}
   return total;
 }`;
 }
 
-export function wideSumText(tile: Tile, words: number): string {
-  return `fn sum(at: u32) -> vec4f {
-  return ${range(tile.along)
-    .map((k) => `bitcast<vec4f>(tiles[at + ${k * tile.down * tile.across * words}u])`)
-    .join(" + ")};
-}`;
+/** Everything from the sums of the fragments to the output. */
+export function resultsText(o: TiledOptions): string {
+  const { fragments: f, gated } = o;
+  const { together, stride, stripsAcross, rounds, roundWords, halves } = scratchPlan(o);
+  const columnOf = (strip: number, q: number) => (gated ? strip + q * stripsAcross : strip * together + q);
+  const write = o.wide ? writeWideStrip : writeStrip;
+  return lines(rounds, (round) => {
+    const i = Math.floor(round / stripsAcross);
+    const strip = round % stripsAcross;
+    const base = (round % halves) * roundWords;
+    const store = (q: number) => {
+      const at = `${base}u + subgroup * ${16 * stride}u + ${q * 4}u`;
+      return f.store("tiles", at, stride, `c${i}_${columnOf(strip, q)}`);
+    };
+    return `${halves === 1 && round > 0 ? "workgroupBarrier();" : ""}
+  ${lines(together, store)}
+  {
+  ${write(o, { i, strip, together, stride, base })}
+  }`;
+  });
 }
 
 /** A strip of results in the scratch: `together` fragments side by side of each subgroup, of its fragment row `i`. */
@@ -33,7 +80,7 @@ interface Strip {
 }
 
 /** Adds up the scratch's strip, finishes it and writes what lies inside the output. */
-export function writeStrip(o: TiledOptions, { i, strip, together, stride, base }: Strip): string {
+function writeStrip(o: TiledOptions, { i, strip, together, stride, base }: Strip): string {
   const { tile, gated = false } = o;
   const { threads, tileColumns } = plan(o);
   const wide = gated ? 16 : together * 16;
@@ -60,7 +107,7 @@ export function writeStrip(o: TiledOptions, { i, strip, together, stride, base }
  * The same, four columns at a time. What it reads of the residual is on its way before the barrier: one such wait after
  * another would take as long as a third of the product.
  */
-export function writeWideStrip(o: TiledOptions, { i, strip, together, stride, base }: Strip): string {
+function writeWideStrip(o: TiledOptions, { i, strip, together, stride, base }: Strip): string {
   const { tile, gated = false } = o;
   const { threads, tileColumns } = plan(o);
   const wide = gated ? 16 : together * 16;

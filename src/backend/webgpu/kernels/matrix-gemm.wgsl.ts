@@ -1,15 +1,9 @@
 import { foldWorkgroups, type Kernel, type Workgroups } from "../kernel.ts";
 import { matrixUnits } from "./fragments.ts";
-import {
-  addresses,
-  declareSets,
-  fetch,
-  rightRowText,
-  stageLeft,
-  stageRight,
-} from "./matrix-gemm-operands.ts";
+import { addresses, declareSets, rightRowText } from "./matrix-gemm-operands.ts";
 import { type MatrixGemmOptions, plan, type Tile, type TiledOptions, wideTile } from "./matrix-gemm-plan.ts";
-import { scratchBytes, sumText, wideSumText, writeStrip, writeWideStrip } from "./matrix-gemm-results.ts";
+import { resultsText, scratchPlan, sumText } from "./matrix-gemm-results.ts";
+import { stepsText } from "./matrix-gemm-steps.ts";
 import { declare, epilogueKey, finishText, productBindings, productSizesText, range } from "./product.ts";
 import { lines } from "./wgsl.ts";
 
@@ -66,59 +60,18 @@ ${body(o)}`,
 }
 
 function body(o: TiledOptions): string {
-  const { tile, fragments: f, gated = false } = o;
+  const { tile, fragments: f } = o;
   const p = plan(o);
-  const { threads, stride, fragmentsDown, fragmentsAcross, steps } = p;
-  const together = fragmentsAcross % 2 === 0 ? 2 : 1; // fragments side by side in the scratch of the epilogue
+  const { threads, stride } = p;
   const spread = along(tile);
-  const subgroups = tile.down * tile.across;
-  const scratchStride = together * 4 + 1;
-  const results = range(fragmentsDown).flatMap((i) => range(fragmentsAcross).map((j) => `c${i}_${j}`));
-  const leftWords = tile.rows * stride;
-  const tileWords = leftWords + tile.outputs * stride;
-  // The last steps fetch the last one again: a branch would keep the compiler from moving loads between products.
-  const fetchAhead = (set: number, ahead: number, share: number) =>
-    `{ let next = min(step + ${ahead}u, ${steps - 1}u);
-      ${fetch(o, set, "next", share)}
-    }`;
-  const multiply = (share: number) => {
-    const down = fragmentsDown * share;
-    const leftStep = 16 * tile.down * stride;
-    return lines(
-      tile.depth / 16 / tile.along,
-      (k) => `{
-      ${lines(down, (i) => f.left(`a${i}`, "tiles", `leftFragment + ${i * leftStep + k * 2}u`, stride))}
-      ${lines(fragmentsAcross, (j) => f.right(`b${j}`, "tiles", `rightFragment + ${leftWords + j * 16 * stride + k * 2}u`, stride, "column"))}
-      ${lines(down, (i) => lines(fragmentsAcross, (j) => f.multiply(`c${i}_${j}`, `a${i}`, `b${j}`)))}
-    }`,
-    );
-  };
-  // One tile in workgroup memory: filled, a barrier, multiplied, a barrier.
-  const step = (s: number, share: number) => {
-    const work = `${stageLeft(o, s, "0u", share)}
-    ${stageRight(o, s, `${leftWords}u`)}
-    workgroupBarrier();
-    ${fetchAhead(s, s + tile.ahead, share)}
-    ${multiply(share)}
-    workgroupBarrier();`;
-    return s === 0 || steps % tile.ahead === 0 ? work : `if (step + ${s}u < ${steps}u) {${work}}`;
-  };
-  const allSteps = (share: number) => `for (var step = 0u; step < ${steps}u; step += ${tile.ahead}u) {
-    ${lines(tile.ahead, (s) => step(s, share))}
-  }`;
-  const scratchWords = subgroups * tile.along * 16 * scratchStride;
-  // One half is filled while the other is read, where there is room for two.
-  const halves = 2 * scratchWords * 16 <= scratchBytes ? 2 : 1;
-  const firstAcross = fragmentsAcross / together; // strips of the scratch across a subgroup's tile
-  const rounds = fragmentsDown * firstAcross;
-  const stripColumn = (strip: number, q: number) => (gated ? strip + q * firstAcross : strip * together + q);
+  const results = range(p.fragmentsDown).flatMap((i) => range(p.fragmentsAcross).map((j) => `c${i}_${j}`));
   return `
 // Left tiles, then right ones; when all steps are done, the results as the bits of their f32.
-var<workgroup> tiles: array<vec4u, ${Math.max(tileWords, Math.min(halves, rounds) * scratchWords)}>;
+var<workgroup> tiles: array<vec4u, ${Math.max(p.tileWords, scratchPlan(o).words)}>;
 ${f.declarations(["tiles"])}
 ${rightRowText(o)}
 ${o.input === "f32" ? "fn most(values: vec4f) -> f32 { return max(max(values.x, values.y), max(values.z, values.w)); }" : ""}
-${o.wide ? wideSumText(tile, 16 * scratchStride) : sumText(tile, 16 * scratchStride)}
+${sumText(o)}
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
@@ -140,30 +93,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   ${lines(tile.ahead, (set) => declareSets(o, set))}
   ${addresses(o)}
   ${lines(results.length, (i) => f.result(results[i]))}
-  {
-    let step = 0u;
-    ${lines(tile.ahead, (set) => fetchAhead(set, set, 1))}
-  }
-  ${p.halves ? `if (firstRow + ${tile.rows / 2}u >= sizes.rows) { ${allSteps(0.5)} } else { ${allSteps(1)} }` : allSteps(1)}
+  ${stepsText(o)}
   ${o.input === "f32" ? "if (most(largest) > 65504.0) { atomicStore(&status, 1u); }" : ""}
-  ${lines(rounds, (round) => {
-    const i = Math.floor(round / firstAcross);
-    const strip = round % firstAcross;
-    const base = (round % halves) * scratchWords;
-    const store = (q: number) =>
-      f.store(
-        "tiles",
-        `${base}u + subgroup * ${16 * scratchStride}u + ${q * 4}u`,
-        scratchStride,
-        `c${i}_${stripColumn(strip, q)}`,
-      );
-    const write = o.wide ? writeWideStrip : writeStrip;
-    return `${halves === 1 && round > 0 ? "workgroupBarrier();" : ""}
-  ${lines(together, store)}
-  {
-  ${write(o, { i, strip, together, stride: scratchStride, base })}
-  }`;
-  })}
+  ${resultsText(o)}
 }`;
 }
 
