@@ -4,6 +4,7 @@ import { runProduct } from "../../../../test/support/run-product.ts";
 import "../../../../test/support/to-be-allclose.ts";
 import type { WebGpuDevice } from "../device.ts";
 import { type DotGemvOptions, dotGemv, dotGemvWorkgroups } from "./dot-gemv.wgsl.ts";
+import { dotSharings } from "./product-tiles.ts";
 
 const small = { lanes: 4, threads: 16, together: 2, unroll: 1 };
 const everything = { bias: true, activation: "gelu", scale: true, residual: true, table: true } as const;
@@ -51,6 +52,24 @@ describe.each(await presentAdapters("lavapipe", "SwiftShader"))("dot-gemv on %s"
     const { wanted: exact } = await runProduct(await device(), kernel, workgroups, run);
     expect(got).toBeAllclose(exact, { ofRange: 2e-2 });
     expect([got[0] + 0.02, ...got.slice(1)]).not.toBeAllclose(wanted, near);
+  });
+
+  it.each(["int8", "int4"] as const)("computes alike in every way that is tried, %s", async (format) => {
+    const { info, limits } = await device();
+    const most = limits.maxComputeInvocationsPerWorkgroup;
+    for (const { lanes: wanted = 32, ...sharing } of dotSharings[format]) {
+      const lanes = Math.min(wanted, info.subgroupMinSize);
+      const threads = Math.min(sharing.threads, most);
+      const options = { columns: 600, outputs: 70, format, rows: 1, gated: true, ...sharing, threads, lanes };
+      const run = { options, rows: 1, eightBits: true };
+      const { got, wanted: exact } = await runProduct(
+        await device(),
+        dotGemv(options),
+        dotGemvWorkgroups(options),
+        run,
+      );
+      expect(got).toBeAllclose(exact, { ofRange: 5e-6 });
+    }
   });
 
   it.each(["int8", "int4"] as const)("passes on what is no number, %s", async (format) => {

@@ -63,7 +63,7 @@ export function plan(o: TiledOptions) {
     fragmentsAcross: tile.outputs / tile.across / 16,
     leftItems,
     /** Whether a tile of which no more than the upper half is inside can be left at that. */
-    halves: fragmentsDown % 2 === 0 && leftItems % 2 === 0,
+    canHalve: fragmentsDown % 2 === 0 && leftItems % 2 === 0,
     rightItems: (tile.outputs * perRow) / threads,
     paddedColumns,
     steps: Math.ceil(paddedColumns / tile.depth),

@@ -5,7 +5,7 @@ import { lines } from "./wgsl.ts";
 /** All steps along K: the first loads, then the loop. Where only the upper half of the tile is inside, the loop over that. */
 export function stepsText(o: TiledOptions): string {
   const { tile } = o;
-  const { halves, steps } = plan(o);
+  const { canHalve, steps } = plan(o);
   const loop = (share: number) => `for (var step = 0u; step < ${steps}u; step += ${tile.ahead}u) {
     ${lines(tile.ahead, (s) => stepText(o, s, share))}
   }`;
@@ -13,7 +13,7 @@ export function stepsText(o: TiledOptions): string {
     let step = 0u;
     ${lines(tile.ahead, (set) => fetchAhead(o, set, set, 1))}
   }
-  ${halves ? `if (firstRow + ${tile.rows / 2}u >= sizes.rows) { ${loop(0.5)} } else { ${loop(1)} }` : loop(1)}`;
+  ${canHalve ? `if (firstRow + ${tile.rows / 2}u >= sizes.rows) { ${loop(0.5)} } else { ${loop(1)} }` : loop(1)}`;
 }
 
 /** One tile in workgroup memory: filled, a barrier, multiplied, a barrier. */

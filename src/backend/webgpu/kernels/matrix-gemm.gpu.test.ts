@@ -130,6 +130,14 @@ const cases: (MatrixGemmOptions & { inputRows: number; tile: Tile })[] = [
   // No more than the upper half of the last tile is inside.
   { columns: 64, outputs: 36, format: "f16", input: "f16", inputRows: 70, tile: tile(64, 32, 16, [2, 1, 1]) },
   {
+    columns: 64,
+    outputs: 20,
+    format: "f16",
+    input: "f16",
+    inputRows: 100,
+    tile: tile(96, 32, 16, [3, 1, 1]),
+  },
+  {
     columns: 104,
     outputs: 36,
     format: "int8",

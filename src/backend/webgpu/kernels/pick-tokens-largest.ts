@@ -1,21 +1,9 @@
-/**
- * `fn nextBest(afterKey, afterId)` and `fn bestOf(mine)`: a key and its id, to all 256 invocations, which meet at
- * barriers. Needs `keyAt(id)`.
- */
-export const largestText = `var<workgroup> bestKeys: array<u32, 256>;
+/** `fn bestOf(mine, lane)`: of all 256 invocations' keys and ids the best, to all of them; they meet at barriers. */
+export const bestText = `
+var<workgroup> bestKeys: array<u32, 256>;
 var<workgroup> bestIds: array<u32, 256>;
-/** The largest key of those that come after (key, id) in the order; and its id, the lowest of its equals. */
-fn nextBest(afterKey: u32, afterId: u32) -> vec2u {
-  var best = vec2u(0u, noToken);
-  for (var id = lane; id < sizes.vocabulary; id += 256u) {
-    let key = keyAt(id);
-    let later = key < afterKey || (key == afterKey && (afterId != noToken && id > afterId));
-    if (later && key > best.x) { best = vec2u(key, id); }
-  }
-  return bestOf(best);
-}
 /** The larger key of all invocations', the lower id among equals. */
-fn bestOf(mine: vec2u) -> vec2u {
+fn bestOf(mine: vec2u, lane: u32) -> vec2u {
   bestKeys[lane] = mine.x;
   bestIds[lane] = mine.y;
   workgroupBarrier();
@@ -32,4 +20,19 @@ fn bestOf(mine: vec2u) -> vec2u {
   let found = vec2u(bestKeys[0], bestIds[0]);
   workgroupBarrier();
   return found;
+}`;
+
+/**
+ * `fn nextBest(afterKey, afterId)`: a key and its id, to all 256 invocations, which meet at barriers. Needs `keyAt(id)`
+ * and `bestText`.
+ */
+export const largestText = `/** The largest key of those that come after (key, id) in the order; and its id, the lowest of its equals. */
+fn nextBest(afterKey: u32, afterId: u32) -> vec2u {
+  var best = vec2u(0u, noToken);
+  for (var id = lane; id < sizes.vocabulary; id += 256u) {
+    let key = keyAt(id);
+    let later = key < afterKey || (key == afterKey && (afterId != noToken && id > afterId));
+    if (later && key > best.x) { best = vec2u(key, id); }
+  }
+  return bestOf(best, lane);
 }`;

@@ -1,5 +1,6 @@
 import type { Kernel } from "../kernel.ts";
 import { keysText } from "./pick-tokens-keys.ts";
+import { bestText } from "./pick-tokens-largest.ts";
 import { noteBestText, sliceIds, sliceWords, wholeRowText } from "./pick-tokens-slices.wgsl.ts";
 import { uniformOf } from "./wgsl.ts";
 
@@ -45,6 +46,7 @@ ${uniformOf(fields, binding)}
 ${keysText}
 ${wholeRowText}
 var<workgroup> own: array<u32, ${sliceIds}>;
+${bestText}
 ${noteBestText}
 
 @compute @workgroup_size(256)
@@ -84,7 +86,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     keys[b * sizes.vocabulary + id] = key;
     if (key > bestKey) { bestKey = key; bestId = id; }
   }
-  noteBest(bestKey, bestId, (b * groups.x + group.x) * ${sliceWords}u, lane);
+  let best = bestOf(vec2u(bestKey, bestId), lane);
+  if (lane == 0u) { noteBest(best, (b * groups.x + group.x) * ${sliceWords}u); }
 }`,
     bindings: [...new Array(binding).fill("write"), "uniform"],
     features: [],

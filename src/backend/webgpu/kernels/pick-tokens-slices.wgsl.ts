@@ -1,5 +1,6 @@
 import type { Kernel, Workgroups } from "../kernel.ts";
 import { keysText } from "./pick-tokens-keys.ts";
+import { bestText } from "./pick-tokens-largest.ts";
 import { reduction, uniformOf } from "./wgsl.ts";
 
 /** A row's ids are shared out to workgroups in slices: few enough to be held in workgroup memory by `pickLists`. */
@@ -17,31 +18,11 @@ export function pickSliceWorkgroups(rows: number, vocabulary: number): Workgroup
   return [Math.ceil(vocabulary / sliceIds), rows, 1];
 }
 
-/**
- * `fn noteBest(key, id, at, lane)`: writes the best of all 256 invocations, the lowest id of its equals, to a slice's entry
- * at `at`. They meet at barriers.
- */
+/** `fn noteBest(best, at)`: writes a slice's best key and its id to its entry at `at`. */
 export const noteBestText = `
-var<workgroup> bestKeys: array<u32, 256>;
-var<workgroup> bestIds: array<u32, 256>;
-fn keepBetter(a: u32, b: u32) {
-  if (bestKeys[b] > bestKeys[a] || (bestKeys[b] == bestKeys[a] && bestIds[b] < bestIds[a])) {
-    bestKeys[a] = bestKeys[b];
-    bestIds[a] = bestIds[b];
-  }
-}
-fn noteBest(key: u32, id: u32, at: u32, lane: u32) {
-  bestKeys[lane] = key;
-  bestIds[lane] = id;
-  workgroupBarrier();
-  for (var width = 128u; width > 0u; width >>= 1u) {
-    if (lane < width) { keepBetter(lane, lane + width); }
-    workgroupBarrier();
-  }
-  if (lane == 0u) {
-    slices[at + 3u] = bestKeys[0];
-    slices[at + 4u] = bestIds[0];
-  }
+fn noteBest(best: vec2u, at: u32) {
+  slices[at + 3u] = best.x;
+  slices[at + 4u] = best.y;
 }`;
 
 /**
@@ -57,7 +38,7 @@ export function pickSlicesKernel({ keys }: { keys: boolean }): Kernel {
 ${keys ? "@group(0) @binding(2) var<storage, read_write> keys: array<u32>;" : ""}
 ${uniformOf(["vocabulary", "logitsStride", "logitsFirst"], keys ? 3 : 2)}
 ${keysText}
-${keys ? noteBestText : ""}
+${keys ? bestText + noteBestText : ""}
 ${reduction("largest", 256, (a, b) => `max(${a}, ${b})`)}
 ${reduction("total", 256, (a, b) => `${a} + ${b}`)}
 
@@ -90,8 +71,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let all = total(sum, lane);
   let anyBad = total(bad, lane);
   let at = (group.y * groups.x + group.x) * ${sliceWords}u;
-  ${keys ? "noteBest(bestKey, bestId, at, lane);" : ""}
+  ${keys ? "let best = bestOf(vec2u(bestKey, bestId), lane);" : ""}
   if (lane == 0u) {
+    ${keys ? "noteBest(best, at);" : ""}
     slices[at] = bitcast<u32>(top);
     slices[at + 1u] = bitcast<u32>(all);
     slices[at + 2u] = select(0u, 1u, anyBad > 0.0);

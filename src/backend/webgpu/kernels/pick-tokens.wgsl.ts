@@ -1,6 +1,6 @@
 import { foldWorkgroups, type Kernel, type Workgroups } from "../kernel.ts";
 import { keysText } from "./pick-tokens-keys.ts";
-import { largestText } from "./pick-tokens-largest.ts";
+import { bestText, largestText } from "./pick-tokens-largest.ts";
 import { samplingText } from "./pick-tokens-sampling.ts";
 import { searchText } from "./pick-tokens-search.ts";
 import { sliceWords, wholeRowText } from "./pick-tokens-slices.wgsl.ts";
@@ -60,6 +60,7 @@ fn keyAt(id: u32) -> u32 {
   ${lists ? "return key;" : "return select(keyOf(valueOf(key) - offset), lowest, key == lowest);"}
 }
 
+${bestText}
 ${largestText}
 
 ${searchText}
@@ -89,7 +90,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     let at = (b * sizes.slices + s) * ${sliceWords}u;
     if (slices[at + 3u] > mine.x) { mine = vec2u(slices[at + 3u], slices[at + 4u]); }
   }
-  let first = bestOf(mine);
+  let first = bestOf(mine, lane);
   if (lane == 0u) { sharedBest = first; }
   let mode = workgroupUniformLoad(&sharedMode);
   let best = workgroupUniformLoad(&sharedBest);
