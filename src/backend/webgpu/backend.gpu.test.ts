@@ -122,6 +122,20 @@ describe.each(adapters)("the backend on %s", (adapter) => {
     await backend[Symbol.asyncDispose]();
   });
 
+  it("reports an id beyond its table, and knows nothing of it in the next run", async () => {
+    const backend = new WebGpuBackend(await openAdapter(adapter), "f32");
+    const store = new MadeUpStore();
+    const table = store.weight("table", 8, 64);
+    const graph = recorded((g) => g.output("y", g.embed(table, g.input("ids", "u32", 2, 1))));
+    const weights = await backend.loadWeights([table], store);
+    const program = await backend.prepare(graph, weights);
+    await expect(program.run({ ids: Uint32Array.of(1, 8) })).rejects.toThrow("an id beyond its table");
+    const { y } = await program.run({ ids: Uint32Array.of(1, 7) });
+    expect(y.length).toBe(128);
+    await expect(program.run({ ids: Uint32Array.of(9, 1) })).rejects.toThrow(RangeError);
+    await backend[Symbol.asyncDispose]();
+  });
+
   it("does a run again that met a number too large for f16, and every run that took from it", async () => {
     const backend = new WebGpuBackend(await openAdapter(adapter), "f32");
     const store = new MadeUpStore();

@@ -276,7 +276,7 @@ export class WebGpuProgram implements Program {
         offset += count * rowBytes;
       }
     }
-    if (writtenBytes > 0) gpu.queue.writeBuffer(arena, 0, this.#written);
+    gpu.queue.writeBuffer(arena, 0, this.#written);
     for (const each of later) each();
     return encoder ? [encoder.finish()] : [];
   }
